@@ -1,0 +1,189 @@
+use std::time::Duration;
+
+/// Every ceiling of the server, by name and unit. One value is made at start-up from the
+/// configuration and handed down; nothing else in the project holds a limit of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    // RTMP: before and after a peer has shown a key
+    /// Connections at once over all listeners of the ingest.
+    pub rtmp_connections_max: usize,
+    /// Connections at once from one address (one /64 for IPv6).
+    pub rtmp_connections_per_address_max: usize,
+    /// New connections a second; what comes above is closed with RST before the handshake.
+    pub rtmp_accepts_per_second_max: u32,
+    /// From accept to the end of the handshake.
+    pub handshake_time_max: Duration,
+    /// From the end of the handshake to a `connect` command.
+    pub connect_time_max: Duration,
+    /// From `connect` to a `publish` command.
+    pub publish_time_max: Duration,
+    /// From an accepted `publish` to the first media message.
+    pub first_media_time_max: Duration,
+    /// No bytes at all for this long: the publisher is stale.
+    pub ingest_silence_max: Duration,
+    /// No media and no answer to a ping for this long: the publisher is stale.
+    pub ingest_unanswered_max: Duration,
+    /// How often we ping a publisher.
+    pub ping_interval: Duration,
+    /// After a refusal or an end: how long we read and discard before the socket closes.
+    pub linger_max: Duration,
+    /// One message before `publish` was accepted.
+    pub message_before_publish_bytes_max: usize,
+    /// One message after `publish` was accepted.
+    pub message_bytes_max: usize,
+    /// Bytes held in unfinished messages of one connection before `publish` was accepted.
+    pub partial_before_publish_bytes_max: usize,
+    /// Bytes held in unfinished messages of one connection after it.
+    pub partial_bytes_max: usize,
+    /// Chunk stream ids one connection may use.
+    pub chunk_streams_max: usize,
+    /// A larger Set Chunk Size is treated as this.
+    pub chunk_bytes_max: usize,
+    /// Nesting of AMF0 objects.
+    pub amf_depth_max: usize,
+    /// AMF0 values in one message.
+    pub amf_values_max: usize,
+    /// Bytes of one AMF0 message.
+    pub amf_bytes_max: usize,
+    /// Bytes of one AMF0 string.
+    pub amf_string_bytes_max: usize,
+    /// Message streams one connection may create.
+    pub message_streams_max: u32,
+    /// Commands answered with `_error` before the connection is dropped.
+    pub command_errors_max: u32,
+    /// Parts unpacked from one Aggregate message.
+    pub aggregate_parts_max: usize,
+    /// Media messages of one track a second.
+    pub track_messages_per_second_max: u32,
+    /// Bytes read for one connection before the others get their turn.
+    pub read_turn_bytes_max: usize,
+    /// Wrong keys from one address in a minute before it is refused for ten.
+    pub key_guesses_per_minute_max: u32,
+    /// Takeovers of one key in ten minutes.
+    pub takeovers_per_ten_minutes_max: u32,
+
+    // Media
+    /// One frame.
+    pub frame_bytes_max: usize,
+    /// The open GOP of one broadcast.
+    pub gop_bytes_max: usize,
+    /// The open GOP of one broadcast, in media time, after which cuts are made without keyframe.
+    pub gop_duration_max: Duration,
+    /// No keyframe for this long ends the broadcast.
+    pub keyframe_wait_max: Duration,
+    /// Changes of the codec configuration in a minute.
+    pub config_changes_per_minute_max: u32,
+
+    // Hub and window
+    /// One broadcast's ring.
+    pub ring_bytes_max: usize,
+    /// One broadcast's window: what viewers can still fetch.
+    pub window_bytes_max: usize,
+    /// All windows and rings together; above it new broadcasts are refused.
+    pub memory_bytes_max: usize,
+    /// Broadcasts at once.
+    pub broadcasts_max: usize,
+
+    // HTTP
+    /// Connections at once over all HTTP listeners.
+    pub http_connections_max: usize,
+    /// Connections at once from one address (one /64 for IPv6).
+    pub http_connections_per_address_max: usize,
+    /// From accept, or the end of the last answer, to a whole request head.
+    pub request_head_time_max: Duration,
+    /// A connection without a request.
+    pub http_idle_max: Duration,
+    /// A reader that takes less than 16 KiB in this time is let go.
+    pub send_stall_max: Duration,
+    /// Requests held for a part or segment, over all.
+    pub blocked_requests_max: usize,
+    /// Requests held on one broadcast.
+    pub blocked_requests_per_broadcast_max: usize,
+    /// Requests held on one connection.
+    pub blocked_requests_per_connection_max: usize,
+    /// Request line, in bytes.
+    pub request_line_bytes_max: usize,
+    /// Request headers, count.
+    pub request_headers_max: usize,
+    /// Request headers, bytes.
+    pub request_head_bytes_max: usize,
+    /// Query, in bytes.
+    pub query_bytes_max: usize,
+    /// Query pairs.
+    pub query_pairs_max: usize,
+    /// Streams at once on one HTTP/2 connection.
+    pub h2_streams_max: u32,
+
+    // TLS
+    /// The TLS handshake.
+    pub tls_handshake_time_max: Duration,
+    /// TLS handshakes at once.
+    pub tls_handshakes_max: usize,
+
+    // Stopping
+    /// From SIGTERM to the end of the process.
+    pub drain_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        const MIB: usize = 1024 * KIB;
+        Self {
+            rtmp_connections_max: 10_000,
+            rtmp_connections_per_address_max: 20,
+            rtmp_accepts_per_second_max: 200,
+            handshake_time_max: Duration::from_secs(10),
+            connect_time_max: Duration::from_secs(10),
+            publish_time_max: Duration::from_secs(15),
+            first_media_time_max: Duration::from_secs(20),
+            ingest_silence_max: Duration::from_secs(10),
+            ingest_unanswered_max: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(20),
+            linger_max: Duration::from_secs(2),
+            message_before_publish_bytes_max: 16 * KIB,
+            message_bytes_max: 10 * MIB,
+            partial_before_publish_bytes_max: 32 * KIB,
+            partial_bytes_max: 16 * MIB,
+            chunk_streams_max: 64,
+            chunk_bytes_max: 16 * MIB,
+            amf_depth_max: 16,
+            amf_values_max: 1_000,
+            amf_bytes_max: 64 * KIB,
+            amf_string_bytes_max: 16 * KIB,
+            message_streams_max: 8,
+            command_errors_max: 20,
+            aggregate_parts_max: 1_000,
+            track_messages_per_second_max: 1_000,
+            read_turn_bytes_max: 256 * KIB,
+            key_guesses_per_minute_max: 10,
+            takeovers_per_ten_minutes_max: 5,
+            frame_bytes_max: 8 * MIB,
+            gop_bytes_max: 32 * MIB,
+            gop_duration_max: Duration::from_secs(20),
+            keyframe_wait_max: Duration::from_secs(60),
+            config_changes_per_minute_max: 10,
+            ring_bytes_max: 32 * MIB,
+            window_bytes_max: 256 * MIB,
+            memory_bytes_max: 2048 * MIB,
+            broadcasts_max: 1_000,
+            http_connections_max: 50_000,
+            http_connections_per_address_max: 20_000,
+            request_head_time_max: Duration::from_secs(10),
+            http_idle_max: Duration::from_secs(75),
+            send_stall_max: Duration::from_secs(10),
+            blocked_requests_max: 50_000,
+            blocked_requests_per_broadcast_max: 50_000,
+            blocked_requests_per_connection_max: 100,
+            request_line_bytes_max: 8 * KIB,
+            request_headers_max: 100,
+            request_head_bytes_max: 16 * KIB,
+            query_bytes_max: KIB,
+            query_pairs_max: 16,
+            h2_streams_max: 100,
+            tls_handshake_time_max: Duration::from_secs(10),
+            tls_handshakes_max: 200,
+            drain_grace: Duration::from_secs(10),
+        }
+    }
+}

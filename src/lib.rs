@@ -1,0 +1,6 @@
+//! Ghostlight: live video in over RTMP, out as low-latency HLS, and one declared end.
+
+pub mod base;
+pub mod gate;
+pub mod hls;
+pub mod media;

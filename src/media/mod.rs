@@ -1,0 +1,7 @@
+//! What a frame is: FLV and Enhanced RTMP tags, codec configurations, the timeline, fMP4 boxes.
+//! No socket, no clock, no playlist. Read [`Frame`] first, then [`Intake`], which turns a
+//! publisher's messages into frames.
+
+mod frame;
+
+pub use frame::{AudioCodec, AudioConfig, Format, Frame, TrackKind, VideoCodec, VideoConfig};
