@@ -3,4 +3,5 @@
 pub mod base;
 pub mod gate;
 pub mod hls;
+pub mod hub;
 pub mod media;

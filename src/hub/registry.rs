@@ -1,0 +1,281 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast as news;
+
+use super::broadcast::{Broadcast, BroadcastState, EndReason, Publication, Publisher};
+use crate::base::{Blame, BroadcastId, ChannelId, KeyId, Limits, MonoTime, Now};
+use crate::gate::{Admission, StartPermit};
+
+/// News kept for a listener that is behind; a slower one asks [`Registry::broadcasts`].
+const NEWS_MAX: usize = 1_024;
+/// The span over which takeovers are counted.
+const TAKEOVER_SPAN: Duration = Duration::from_secs(600);
+
+/// What the operator chooses about broadcasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a lost publisher may come back to its broadcast; zero ends it at once.
+    pub resume_window: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { resume_window: Duration::from_secs(60) }
+    }
+}
+
+/// What a publish on a channel would be right now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A new broadcast.
+    Idle,
+    /// A takeover of the running broadcast by its own key.
+    Running,
+    /// A resume of the broadcast whose publisher was lost.
+    Away,
+    /// Not possible now.
+    Busy(Busy),
+}
+
+/// Why a channel cannot be published to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// Another key of the channel is live.
+    OtherKey,
+    /// The key was taken over too often in ten minutes.
+    TooManyTakeovers,
+}
+
+/// Why a permitted broadcast did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    #[error("the channel is busy")]
+    Busy(Busy),
+    #[error("a later connection with the same key is already live")]
+    Overtaken,
+    #[error("the broadcast to resume has ended meanwhile")]
+    NothingToResume,
+    #[error("the server has reached its {max} broadcasts")]
+    TooManyBroadcasts { max: usize },
+}
+
+impl StartError {
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Busy(_) | Self::Overtaken | Self::NothingToResume => Blame::Peer,
+            Self::TooManyBroadcasts { .. } => Blame::Policy,
+        }
+    }
+}
+
+/// What the hub says.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Started(Arc<Broadcast>),
+    Ended(Arc<Broadcast>, EndReason),
+}
+
+/// All broadcasts of this node, at most one for each channel. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    inner: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    limits: Limits,
+    settings: Settings,
+    state: Mutex<State>,
+    news: news::Sender<Event>,
+}
+
+#[derive(Debug)]
+struct State {
+    channels: HashMap<ChannelId, Slot>,
+    last_id: BroadcastId,
+}
+
+#[derive(Debug)]
+struct Slot {
+    broadcast: Arc<Broadcast>,
+    takeovers: VecDeque<MonoTime>,
+}
+
+impl Registry {
+    /// `last_id`: the newest broadcast ever recorded; every later one is greater.
+    pub fn new(limits: Limits, settings: Settings, last_id: BroadcastId) -> Self {
+        let state = Mutex::new(State { channels: HashMap::new(), last_id });
+        let (news, _) = news::channel(NEWS_MAX);
+        Self { inner: Arc::new(Shared { limits, settings, state, news }) }
+    }
+
+    /// Says what a publish with `key` would be, without changing anything.
+    pub fn standing(&self, channel: &ChannelId, key: &KeyId, now: MonoTime) -> Standing {
+        let mut state = self.lock();
+        let Some(slot) = state.channels.get_mut(channel) else { return Standing::Idle };
+        let same_key = slot.broadcast.publisher().key == *key;
+        match slot.broadcast.state() {
+            BroadcastState::Ended(_) => Standing::Idle,
+            BroadcastState::Away { since } => {
+                if same_key && self.may_resume(since, now) {
+                    Standing::Away
+                } else {
+                    Standing::Idle
+                }
+            }
+            BroadcastState::Live if !same_key => Standing::Busy(Busy::OtherKey),
+            BroadcastState::Live if self.takeovers_used_up(slot, now) => {
+                Standing::Busy(Busy::TooManyTakeovers)
+            }
+            BroadcastState::Live => Standing::Running,
+        }
+    }
+
+    /// Starts, resumes or takes over a broadcast: the only way to a [`Publication`]. To be called
+    /// when the first frame is there, so that a newcomer without media takes nothing over.
+    pub fn start(
+        &self,
+        permit: StartPermit,
+        publisher: Publisher,
+        now: Now,
+    ) -> Result<Publication, StartError> {
+        let mut state = self.lock();
+        if let Some(slot) = state.channels.get_mut(permit.channel()) {
+            let same_key = slot.broadcast.publisher().key == publisher.key;
+            match slot.broadcast.state() {
+                BroadcastState::Live if !same_key => return Err(StartError::Busy(Busy::OtherKey)),
+                BroadcastState::Live => return self.take_over(slot, publisher, now.mono),
+                BroadcastState::Away { since } if same_key && self.may_resume(since, now.mono) => {
+                    return Ok(slot.broadcast.open_publication(publisher));
+                }
+                BroadcastState::Away { .. } => slot.broadcast.end(EndReason::Lost),
+                BroadcastState::Ended(_) => {}
+            }
+        }
+        match permit.admission() {
+            Admission::Resume => Err(StartError::NothingToResume),
+            Admission::Start => self.start_new(&mut state, permit, publisher, now),
+        }
+    }
+
+    /// Hears of every broadcast that starts or ends from now on.
+    pub fn watch(&self) -> news::Receiver<Event> {
+        self.inner.news.subscribe()
+    }
+
+    /// Every broadcast that has not ended.
+    pub fn broadcasts(&self) -> Vec<Arc<Broadcast>> {
+        let state = self.lock();
+        let open = |slot: &&Slot| !matches!(slot.broadcast.state(), BroadcastState::Ended(_));
+        state.channels.values().filter(open).map(|slot| slot.broadcast.clone()).collect()
+    }
+
+    /// The broadcast of a channel, unless it has ended.
+    pub fn find(&self, channel: &ChannelId) -> Option<Arc<Broadcast>> {
+        let broadcast = self.lock().channels.get(channel)?.broadcast.clone();
+        (!matches!(broadcast.state(), BroadcastState::Ended(_))).then_some(broadcast)
+    }
+
+    /// Ends a channel's broadcast, whoever publishes it.
+    pub fn end(&self, channel: &ChannelId, reason: EndReason) {
+        if let Some(broadcast) = self.find(channel) {
+            broadcast.end(reason);
+        }
+    }
+
+    /// Ends whatever is published, or waits for a resume, with this key.
+    pub fn end_key(&self, key: &KeyId, reason: EndReason) {
+        for broadcast in self.broadcasts() {
+            if broadcast.publisher().key == *key {
+                broadcast.end(reason);
+            }
+        }
+    }
+
+    /// Asks every publisher to stop and ends what waits for a resume.
+    pub fn stop_all(&self, reason: EndReason) {
+        for broadcast in self.broadcasts() {
+            match broadcast.state() {
+                BroadcastState::Live => broadcast.stop_publisher(reason),
+                BroadcastState::Away { .. } | BroadcastState::Ended(_) => {
+                    broadcast.end(reason);
+                }
+            }
+        }
+    }
+
+    /// To be called about once a second: ends broadcasts whose resume window has passed and
+    /// forgets all that have ended.
+    pub fn expire(&self, now: MonoTime) {
+        let mut state = self.lock();
+        state.channels.retain(|_, slot| match slot.broadcast.state() {
+            BroadcastState::Live => true,
+            BroadcastState::Away { since } if self.may_resume(since, now) => true,
+            BroadcastState::Away { .. } => {
+                slot.broadcast.end(EndReason::Lost);
+                false
+            }
+            BroadcastState::Ended(_) => false,
+        });
+    }
+
+    fn may_resume(&self, since: MonoTime, now: MonoTime) -> bool {
+        now.since(since) < self.inner.settings.resume_window
+    }
+
+    fn takeovers_used_up(&self, slot: &mut Slot, now: MonoTime) -> bool {
+        while slot.takeovers.front().is_some_and(|at| now.since(*at) >= TAKEOVER_SPAN) {
+            slot.takeovers.pop_front();
+        }
+        let max = self.inner.limits.takeovers_per_ten_minutes_max;
+        slot.takeovers.len() >= usize::try_from(max).unwrap_or(usize::MAX)
+    }
+
+    /// Two newcomers at once: the one accepted later wins, whichever brings its frame first.
+    fn take_over(
+        &self,
+        slot: &mut Slot,
+        publisher: Publisher,
+        now: MonoTime,
+    ) -> Result<Publication, StartError> {
+        if publisher.conn < slot.broadcast.publisher().conn {
+            return Err(StartError::Overtaken);
+        }
+        if self.takeovers_used_up(slot, now) {
+            return Err(StartError::Busy(Busy::TooManyTakeovers));
+        }
+        slot.takeovers.push_back(now);
+        Ok(slot.broadcast.open_publication(publisher))
+    }
+
+    fn start_new(
+        &self,
+        state: &mut State,
+        permit: StartPermit,
+        publisher: Publisher,
+        now: Now,
+    ) -> Result<Publication, StartError> {
+        let max = self.inner.limits.broadcasts_max;
+        if state.channels.len() >= max {
+            return Err(StartError::TooManyBroadcasts { max });
+        }
+        let by_clock = u64::try_from(now.wall.unix_millis()).unwrap_or(0);
+        let id = BroadcastId::new(by_clock.max(state.last_id.number().saturating_add(1)));
+        state.last_id = id;
+        let channel = permit.channel().clone();
+        let ring_bytes_max = self.inner.limits.ring_bytes_max;
+        let broadcast = Broadcast::new(id, channel.clone(), publisher.clone(), ring_bytes_max, now);
+        let publication = broadcast.open_publication(publisher);
+        let slot = Slot { broadcast: broadcast.clone(), takeovers: VecDeque::new() };
+        state.channels.insert(channel, slot);
+        // Nobody listening is no error.
+        let _ = self.inner.news.send(Event::Started(broadcast));
+        Ok(publication)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use crate::base::{MediaTime, MonoTime};
+use crate::media::{Frame, TrackKind};
+
+/// Longest length assumed for the last frame before a break.
+const LAST_FRAME_MAX: Duration = Duration::from_millis(200);
+
+/// The one timeline of a broadcast. Each publisher brings its own zero; the first frame of a later
+/// one (a resume, a takeover) is placed at the time that has passed since the broadcast began, so
+/// media time keeps pace with the calendar and PROGRAM-DATE-TIME needs one anchor for ever.
+#[derive(Debug, Default)]
+pub(super) struct Retime {
+    zero: Option<MonoTime>,
+    /// Added to the publisher's times; set by its first frame.
+    offset: Option<MediaTime>,
+    /// Added to the publisher's run numbers.
+    run_base: u32,
+    last_run: u32,
+    video: LastFrame,
+    audio: LastFrame,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct LastFrame {
+    dts: Option<MediaTime>,
+    end: MediaTime,
+}
+
+impl Retime {
+    /// A new publisher will write: its first frame sets the offset anew.
+    pub(super) fn begin_publication(&mut self) {
+        self.offset = None;
+        self.run_base = if self.zero.is_some() { self.last_run.saturating_add(1) } else { 0 };
+    }
+
+    /// Moves a frame onto the broadcast's timeline.
+    pub(super) fn place(&mut self, frame: &mut Frame, now: MonoTime) {
+        let zero = *self.zero.get_or_insert(now);
+        let offset = match self.offset {
+            Some(offset) => offset,
+            None => {
+                let elapsed = MediaTime::from(now.since(zero));
+                let start = elapsed.max(self.video.end).max(self.audio.end);
+                *self.offset.insert(start - frame.dts)
+            }
+        };
+        frame.dts = frame.dts + offset;
+        frame.pts = frame.pts + offset;
+        frame.run = frame.run.saturating_add(self.run_base);
+        self.last_run = frame.run;
+        match frame.track {
+            TrackKind::Video => self.video.follow(frame.dts),
+            TrackKind::Audio => self.audio.follow(frame.dts),
+        }
+    }
+}
+
+impl LastFrame {
+    fn follow(&mut self, dts: MediaTime) {
+        let length = self.dts.map_or(MediaTime::ZERO, |before| dts - before);
+        self.end = dts + length.clamp(MediaTime::ZERO, LAST_FRAME_MAX.into());
+        self.dts = Some(dts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::Format;
+    use bytes::Bytes;
+    use std::sync::Arc;
+
+    fn frame(millis: i64) -> Frame {
+        let at = MediaTime::from_millis(millis);
+        Frame {
+            track: TrackKind::Video,
+            dts: at,
+            pts: at,
+            keyframe: true,
+            run: 0,
+            format: Arc::new(Format { video: None, audio: None }),
+            payload: Bytes::new(),
+        }
+    }
+
+    fn place(timeline: &mut Retime, publisher_millis: i64, now_millis: u64) -> (i64, u32) {
+        let mut frame = frame(publisher_millis);
+        timeline.place(&mut frame, MonoTime::from_start(Duration::from_millis(now_millis)));
+        (frame.dts.as_micros() / 1_000, frame.run)
+    }
+
+    #[test]
+    fn the_first_publisher_starts_at_zero() {
+        let mut timeline = Retime::default();
+        timeline.begin_publication();
+        assert_eq!(place(&mut timeline, 7_000, 50_000), (0, 0));
+        assert_eq!(place(&mut timeline, 7_040, 50_100), (40, 0));
+    }
+
+    #[test]
+    fn a_resume_continues_at_the_time_that_passed() {
+        let mut timeline = Retime::default();
+        timeline.begin_publication();
+        place(&mut timeline, 0, 1_000);
+        place(&mut timeline, 40, 1_040);
+        timeline.begin_publication();
+        assert_eq!(place(&mut timeline, 900, 6_000), (5_000, 1));
+        assert_eq!(place(&mut timeline, 940, 6_001), (5_040, 1));
+    }
+
+    #[test]
+    fn a_takeover_never_goes_back_behind_what_was_written() {
+        let mut timeline = Retime::default();
+        timeline.begin_publication();
+        place(&mut timeline, 0, 1_000);
+        place(&mut timeline, 3_000, 1_001);
+        timeline.begin_publication();
+        assert_eq!(place(&mut timeline, 0, 1_002), (3_200, 1));
+    }
+}

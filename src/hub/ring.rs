@@ -1,0 +1,187 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::MediaTime;
+use crate::media::{Frame, TrackKind};
+
+/// How much media stays in the ring beside the newest GOP: enough for a reader that was held up
+/// by the scheduler, too little to matter beside the window.
+const KEPT_SPAN: Duration = Duration::from_secs(2);
+
+/// The newest frames of a broadcast. Old GOPs leave whole; the newest GOP always stays, so a new
+/// reader can start at a keyframe. Readers hold a place, not a queue.
+#[derive(Debug)]
+pub(super) struct FrameRing {
+    frames: VecDeque<Arc<Frame>>,
+    /// Sequence number of `frames[0]`.
+    first: u64,
+    /// Sequence numbers at which a GOP starts, oldest first.
+    gops: VecDeque<u64>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// The reader's place has left the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Behind {
+    /// Frames the reader will never see.
+    pub(super) missed: u64,
+    /// Where to go on: the start of the newest GOP.
+    pub(super) resume: u64,
+}
+
+impl FrameRing {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { frames: VecDeque::new(), first: 0, gops: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    /// The place after the newest frame.
+    pub(super) fn head(&self) -> u64 {
+        self.first + u64::try_from(self.frames.len()).expect("a length fits in 64 bits")
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where a new reader starts: the newest GOP, or the head of an empty ring.
+    pub(super) fn newest_gop(&self) -> u64 {
+        self.gops.back().copied().unwrap_or_else(|| self.head())
+    }
+
+    pub(super) fn push(&mut self, frame: Arc<Frame>) {
+        let starts_gop =
+            frame.keyframe && (frame.track == TrackKind::Video || frame.format.video.is_none());
+        if starts_gop {
+            self.gops.push_back(self.head());
+        }
+        let newest = frame.dts;
+        self.bytes += frame.payload.len();
+        self.frames.push_back(frame);
+        while self.oldest_gop_may_go(newest) {
+            self.drop_oldest_gop();
+        }
+    }
+
+    /// Appends everything from `place` on and answers the new place.
+    pub(super) fn read(&self, place: u64, out: &mut Vec<Arc<Frame>>) -> Result<u64, Behind> {
+        let Some(skip) = place.checked_sub(self.first) else {
+            let resume = self.newest_gop();
+            return Err(Behind { missed: resume - place, resume });
+        };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        out.extend(self.frames.iter().skip(skip).cloned());
+        Ok(self.head())
+    }
+
+    fn oldest_gop_may_go(&self, newest: MediaTime) -> bool {
+        let Some(second) = self.gops.get(1) else { return false };
+        if self.bytes > self.bytes_max {
+            return true;
+        }
+        let index = usize::try_from(second - self.first).unwrap_or(usize::MAX);
+        self.frames.get(index).is_some_and(|f| (newest - f.dts).to_duration() >= KEPT_SPAN)
+    }
+
+    /// Drops all before the second GOP: the oldest one and whatever came before its keyframe.
+    fn drop_oldest_gop(&mut self) {
+        self.gops.pop_front();
+        let Some(&keep) = self.gops.front() else { return };
+        while self.first < keep {
+            let Some(gone) = self.frames.pop_front() else { return };
+            self.bytes -= gone.payload.len();
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{Format, VideoCodec, VideoConfig};
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn format() -> Arc<Format> {
+        let video = VideoConfig {
+            codec: VideoCodec::Avc,
+            record: Bytes::new(),
+            codec_string: "avc1.42c01e".into(),
+            width: 640,
+            height: 360,
+            frame_rate: None,
+        };
+        Arc::new(Format { video: Some(video), audio: None })
+    }
+
+    fn frame(millis: i64, keyframe: bool, bytes: usize) -> Arc<Frame> {
+        let at = MediaTime::from_millis(millis);
+        Arc::new(Frame {
+            track: TrackKind::Video,
+            dts: at,
+            pts: at,
+            keyframe,
+            run: 0,
+            format: format(),
+            payload: Bytes::from(vec![0; bytes]),
+        })
+    }
+
+    #[test]
+    fn the_newest_gop_stays_whatever_its_size() {
+        let mut ring = FrameRing::new(100);
+        ring.push(frame(0, true, 80));
+        ring.push(frame(33, false, 80));
+        assert_eq!((ring.newest_gop(), ring.bytes()), (0, 160));
+        ring.push(frame(66, true, 80));
+        assert_eq!((ring.newest_gop(), ring.bytes()), (2, 80), "the oldest GOP left whole");
+    }
+
+    #[test]
+    fn a_reader_that_fell_off_goes_on_at_the_newest_keyframe() {
+        let mut ring = FrameRing::new(10);
+        for n in 0..4 {
+            ring.push(frame(n * 33, true, 10));
+        }
+        let mut out = Vec::new();
+        assert_eq!(ring.read(0, &mut out), Err(Behind { missed: 3, resume: 3 }));
+        assert_eq!(ring.read(3, &mut out), Ok(4));
+        assert_eq!(out.len(), 1);
+    }
+
+    proptest! {
+        /// Against a plain list of everything ever pushed: what a reader gets is exactly the
+        /// frames from its place on, and the bytes add up.
+        #[test]
+        fn reads_what_was_written(steps in prop::collection::vec((any::<bool>(), 0usize..50, 0u8..4), 1..200)) {
+            let mut ring = FrameRing::new(200);
+            let mut all: Vec<Arc<Frame>> = Vec::new();
+            let mut place = 0;
+            for (n, (key, size, read)) in steps.into_iter().enumerate() {
+                let frame = frame(i64::try_from(n).unwrap() * 40, key || n == 0, size);
+                all.push(frame.clone());
+                ring.push(frame);
+                if read == 0 {
+                    let mut got = Vec::new();
+                    place = match ring.read(place, &mut got) {
+                        Ok(head) => {
+                            let expected = &all[usize::try_from(place).unwrap()..];
+                            prop_assert!(got.iter().zip(expected).all(|(a, b)| Arc::ptr_eq(a, b)));
+                            prop_assert_eq!(got.len(), expected.len());
+                            head
+                        }
+                        Err(behind) => {
+                            prop_assert!(all[usize::try_from(behind.resume).unwrap()].keyframe);
+                            prop_assert_eq!(behind.missed, behind.resume - place);
+                            behind.resume
+                        }
+                    };
+                }
+                let kept: usize = ring.frames.iter().map(|f| f.payload.len()).sum();
+                prop_assert_eq!(kept, ring.bytes());
+                prop_assert_eq!(ring.head(), u64::try_from(all.len()).unwrap());
+            }
+        }
+    }
+}
