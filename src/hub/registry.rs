@@ -266,7 +266,14 @@ impl Registry {
         state.last_id = id;
         let channel = permit.channel().clone();
         let ring_bytes_max = self.inner.limits.ring_bytes_max;
-        let broadcast = Broadcast::new(id, channel.clone(), publisher.clone(), ring_bytes_max, now);
+        let broadcast = Broadcast::new(
+            id,
+            channel.clone(),
+            publisher.clone(),
+            ring_bytes_max,
+            self.inner.news.clone(),
+            now,
+        );
         let publication = broadcast.open_publication(publisher);
         let slot = Slot { broadcast: broadcast.clone(), takeovers: VecDeque::new() };
         state.channels.insert(channel, slot);
