@@ -5,3 +5,4 @@ pub mod gate;
 pub mod hls;
 pub mod hub;
 pub mod media;
+pub mod web;
