@@ -1,6 +1,7 @@
 //! Ghostlight: live video in over RTMP, out as low-latency HLS, and one declared end.
 
 pub mod base;
+pub mod config;
 pub mod gate;
 pub mod hls;
 pub mod hub;
