@@ -7,3 +7,4 @@ pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod web;
+pub mod app;
