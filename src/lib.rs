@@ -1,5 +1,6 @@
 //! Ghostlight: live video in over RTMP, out as low-latency HLS, and one declared end.
 
+pub mod app;
 pub mod base;
 pub mod config;
 pub mod gate;
@@ -7,4 +8,3 @@ pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod web;
-pub mod app;

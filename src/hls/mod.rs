@@ -3,5 +3,12 @@
 //! Read [`Cut`] first: it is everything the segmenter says and the window hears.
 
 mod segment;
+mod settings;
 
 pub use segment::{Cut, InitSegment, Part, SegmentStart, Targets};
+pub use settings::Settings;
+
+use std::time::Duration;
+
+/// The longest TARGETDURATION we promise, however long the encoder's GOPs are (R24).
+pub const SEGMENT_TARGET_MAX: Duration = Duration::from_secs(10);
