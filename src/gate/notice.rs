@@ -1,0 +1,72 @@
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
+use super::{Operation, Policy, Turn};
+use crate::base::WallTime;
+
+/// The header values that tell a client, on every answer, that what it uses will end. Each
+/// operation has its own end: playback closes later than publishing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// `Sunset` (RFC 8594): when this operation stops answering, as IMF-fixdate.
+    pub sunset: String,
+    /// `Deprecation` (RFC 9745): since when people are told, as `@` and Unix seconds.
+    pub deprecation: Option<String>,
+    /// `Link` to the page that explains both.
+    pub link: String,
+}
+
+impl Policy {
+    /// The notice for answers of `operation`; `None` before the announcement, and for what never
+    /// closes. Without an announcement it begins with the closing itself.
+    pub fn notice(&self, operation: Operation, now: WallTime) -> Option<Notice> {
+        let schedule = self.schedule()?;
+        let closing = self.closing_of(operation)?;
+        let announced = schedule.at(Turn::Announced);
+        let told = if announced.is_some() { Turn::Announced } else { Turn::PublishClose };
+        if !self.has_passed(told, now) {
+            return None;
+        }
+        let page = schedule.info_url().map_or("/sunset", |url| url);
+        Some(Notice {
+            sunset: imf_fixdate(closing)?,
+            deprecation: announced.map(|at| format!("@{}", at.unix_secs())),
+            link: format!(
+                "<{page}>; rel=\"sunset\"; type=\"text/html\", \
+                 <{page}>; rel=\"deprecation\"; type=\"text/html\""
+            ),
+        })
+    }
+
+    /// The longest that any answer may be kept: no verdict outlives its next edge. `None` is no
+    /// bound; less than a second is zero.
+    pub fn max_age(&self, now: WallTime) -> Option<Duration> {
+        self.next_edge(now).map(|edge| Duration::from_secs(now.until(edge.at).as_secs()))
+    }
+}
+
+/// RFC 9110 section 5.6.7: `Thu, 01 Apr 2021 07:00:00 GMT`.
+fn imf_fixdate(at: WallTime) -> Option<String> {
+    let instant = Timestamp::from_second(at.unix_secs()).ok()?;
+    let mut text = String::new();
+    DateTimePrinter::new().print_timestamp_rfc9110(&instant, Text(&mut text)).ok().map(|()| text)
+}
+
+/// jiff prints into its own `Write`; a string is enough for one date.
+struct Text<'a>(&'a mut String);
+
+impl jiff::fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> Result<(), jiff::Error> {
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sunset: {}", self.sunset)
+    }
+}
