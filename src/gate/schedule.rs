@@ -2,8 +2,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::{DeclaredInstant, Edge, InstantError, Turn, Zone};
 use crate::base::WallTime;
 
@@ -18,8 +16,7 @@ const FINISH_DEFAULT: Duration = Duration::from_secs(4 * 3600);
 const INFO_URL_BYTES_MAX: usize = 80;
 
 /// The section `sunset` of the configuration, as text. All absent: no end is declared.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScheduleSettings {
     pub announced_at: Option<String>,
     pub keys_close_at: Option<String>,
@@ -36,7 +33,7 @@ pub struct ScheduleSettings {
     /// Where people read more: an http or https address of at most 80 ASCII characters.
     pub info_url: Option<String>,
     /// `true` lets a reload bring the closing nearer than thirty days.
-    pub shorten: Option<String>,
+    pub allow_shorten: Option<String>,
 }
 
 impl ScheduleSettings {
@@ -240,7 +237,7 @@ pub enum ScheduleFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "sunset.publish_close_at: moving the closing from {from} to {to} leaves less than 30 days of \
-     notice; set sunset.shorten = \"true\" to do it all the same"
+     notice; set sunset.allow_shorten = \"true\" to do it all the same"
 )]
 pub struct Shortened {
     pub from: WallTime,
@@ -361,12 +358,13 @@ fn parse_info_url(settings: &ScheduleSettings) -> Result<Option<Arc<str>>, Sched
 }
 
 fn parse_shorten(settings: &ScheduleSettings) -> Result<bool, ScheduleError> {
-    match settings.shorten.as_deref() {
+    match settings.allow_shorten.as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(other) => {
-            Err(ScheduleError { key: "shorten", fault: ScheduleFault::Flag(other.to_owned()) })
-        }
+        Some(other) => Err(ScheduleError {
+            key: "allow_shorten",
+            fault: ScheduleFault::Flag(other.to_owned()),
+        }),
     }
 }
 
