@@ -7,4 +7,5 @@ pub mod gate;
 pub mod hls;
 pub mod hub;
 pub mod media;
+pub mod rtmp;
 pub mod web;

@@ -39,6 +39,8 @@ pub struct Limits {
     pub chunk_streams_max: usize,
     /// A larger Set Chunk Size is treated as this.
     pub chunk_bytes_max: usize,
+    /// Chunks in a second that are shorter than the default of 128 bytes and end no message.
+    pub tiny_chunks_per_second_max: u32,
     /// Nesting of AMF0 objects.
     pub amf_depth_max: usize,
     /// AMF0 values in one message.
@@ -147,6 +149,7 @@ impl Default for Limits {
             partial_bytes_max: 16 * MIB,
             chunk_streams_max: 64,
             chunk_bytes_max: 16 * MIB,
+            tiny_chunks_per_second_max: 20_000,
             amf_depth_max: 16,
             amf_values_max: 1_000,
             amf_bytes_max: 64 * KIB,

@@ -69,6 +69,7 @@ pub(super) const LIMITS: &[Key] = &[
     bytes!(partial_bytes_max),
     count!(chunk_streams_max),
     bytes!(chunk_bytes_max),
+    count!(tiny_chunks_per_second_max),
     count!(amf_depth_max),
     count!(amf_values_max),
     bytes!(amf_bytes_max),
