@@ -1,0 +1,212 @@
+use super::*;
+use crate::base::{ConnId, MediaTime, WallTime};
+use crate::gate::{Latch, Policy};
+use crate::hub::{Batch, Subscription, WriteError};
+use crate::media::{Format, Frame, TrackKind};
+use bytes::Bytes;
+
+fn at(millis: u64) -> Now {
+    let wall = i64::try_from(millis).unwrap() + 1_790_000_000_000;
+    Now {
+        mono: MonoTime::from_start(Duration::from_millis(millis)),
+        wall: WallTime::from_unix_millis(wall),
+    }
+}
+
+fn channel() -> ChannelId {
+    ChannelId::parse("studio").unwrap()
+}
+
+fn permit(admission: Admission) -> StartPermit {
+    let open = Policy::new(None, Latch::default());
+    open.admit(&channel(), admission, at(0).wall).expect("nothing is closed")
+}
+
+fn publisher(conn: u64, key: &str) -> Publisher {
+    let peer = "127.0.0.1:1".parse().unwrap();
+    Publisher { conn: ConnId(conn), key: KeyId::new(key), peer, encoder: None }
+}
+
+fn registry(limits: Limits) -> Registry {
+    Registry::new(limits, Settings::default(), BroadcastId::new(7))
+}
+
+fn frame(millis: i64) -> Frame {
+    let at = MediaTime::from_millis(millis);
+    Frame {
+        track: TrackKind::Audio,
+        dts: at,
+        pts: at,
+        keyframe: true,
+        run: 0,
+        format: Arc::new(Format { video: None, audio: None }),
+        payload: Bytes::from_static(b"sound"),
+    }
+}
+
+fn drain(subscription: &mut Subscription) -> (Vec<(i64, u32)>, Vec<Batch>) {
+    let (mut frames, mut news) = (Vec::new(), Vec::new());
+    while let Some(batch) = subscription.try_batch(&mut frames) {
+        if batch != Batch::Frames {
+            news.push(batch);
+        }
+    }
+    (frames.iter().map(|f| (f.dts.as_micros() / 1_000, f.run)).collect(), news)
+}
+
+#[test]
+fn a_new_broadcast_has_a_greater_id_than_any_before_even_with_a_clock_set_back() {
+    let registry = registry(Limits::default());
+    let first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let first_id = first.broadcast().id();
+    first.finish(EndReason::Finished, at(1).mono);
+    let before = Now { wall: WallTime::from_unix_millis(5), ..at(2) };
+    let second = registry.start(permit(Admission::Start), publisher(2, "k"), before).unwrap();
+    assert!(BroadcastId::new(7) < first_id && first_id < second.broadcast().id());
+}
+
+/// R47: the same key comes back within the window and goes on with the same broadcast.
+#[test]
+fn a_lost_publisher_resumes_its_broadcast() {
+    let registry = registry(Limits::default());
+    let key = KeyId::new("k");
+    let mut first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let broadcast = first.broadcast().clone();
+    let mut reader = broadcast.subscribe();
+    first.write(frame(50), at(0).mono).unwrap();
+    drop(first);
+    assert_eq!(drain(&mut reader), (vec![(0, 0)], vec![Batch::Away { since: at(0).mono }]));
+    assert_eq!(registry.standing(&channel(), &key, at(59_999).mono), Standing::Away);
+    assert_eq!(registry.standing(&channel(), &key, at(60_000).mono), Standing::Idle);
+    assert_eq!(registry.standing(&channel(), &KeyId::new("l"), at(1).mono), Standing::Idle);
+
+    let mut back = registry.start(permit(Admission::Resume), publisher(2, "k"), at(5_000)).unwrap();
+    assert_eq!(back.broadcast().id(), broadcast.id());
+    back.write(frame(9), at(5_000).mono).unwrap();
+    assert_eq!(drain(&mut reader), (vec![(5_000, 1)], vec![Batch::Back]));
+}
+
+#[test]
+fn the_window_passes_and_the_broadcast_ends() {
+    let registry = registry(Limits::default());
+    let mut news = registry.watch();
+    let lost = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let mut reader = lost.broadcast().subscribe();
+    drop(lost);
+    registry.expire(at(59_999).mono);
+    assert!(registry.find(&channel()).is_some());
+    registry.expire(at(60_000).mono);
+    assert!(registry.find(&channel()).is_none());
+    let (_, heard) = drain(&mut reader);
+    assert_eq!(heard.last(), Some(&Batch::Ended(EndReason::Lost)));
+    assert!(matches!(news.try_recv(), Ok(Event::Started(_))));
+    assert!(matches!(news.try_recv(), Ok(Event::Ended(_, EndReason::Lost))));
+    assert!(news.try_recv().is_err(), "each end is told once");
+    let too_late = registry.start(permit(Admission::Resume), publisher(2, "k"), at(60_001));
+    assert_eq!(too_late.unwrap_err(), StartError::NothingToResume);
+}
+
+/// R38: an end that the publisher meant skips the resume window.
+#[test]
+fn a_meant_end_is_the_end() {
+    let registry = registry(Limits::default());
+    let publication = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    publication.finish(EndReason::Finished, at(1).mono);
+    let standing = registry.standing(&channel(), &KeyId::new("k"), at(2).mono);
+    assert_eq!(standing, Standing::Idle);
+}
+
+/// R44: the same key takes over at once, another key is told that the channel is busy.
+#[tokio::test]
+async fn the_same_key_takes_over_and_another_does_not() {
+    let registry = registry(Limits::default());
+    let mut first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    first.write(frame(0), at(0).mono).unwrap();
+    let other = registry.standing(&channel(), &KeyId::new("l"), at(1).mono);
+    assert_eq!(other, Standing::Busy(Busy::OtherKey));
+    let refused = registry.start(permit(Admission::Start), publisher(2, "l"), at(1));
+    assert_eq!(refused.unwrap_err(), StartError::Busy(Busy::OtherKey));
+
+    let mut second =
+        registry.start(permit(Admission::Resume), publisher(3, "k"), at(1_000)).unwrap();
+    assert_eq!(first.stopped().await, EndReason::TakenOver);
+    let late = first.write(frame(40), at(1_001).mono);
+    assert_eq!(late, Err(WriteError::Stopped(EndReason::TakenOver)));
+    first.finish(EndReason::Lost, at(1_002).mono);
+    second.write(frame(0), at(1_003).mono).expect("the old one ended nothing");
+    assert_eq!(second.broadcast().state(), BroadcastState::Live);
+}
+
+/// R44: five takeovers in ten minutes, then the name is busy until the first is that old.
+#[test]
+fn takeovers_are_limited() {
+    let limits = Limits { takeovers_per_ten_minutes_max: 2, ..Limits::default() };
+    let registry = registry(limits);
+    let key = KeyId::new("k");
+    let _held: Vec<_> = (1..=3)
+        .map(|n| registry.start(permit(Admission::Start), publisher(n, "k"), at(n)).unwrap())
+        .collect();
+    let busy = Standing::Busy(Busy::TooManyTakeovers);
+    assert_eq!(registry.standing(&channel(), &key, at(4).mono), busy);
+    assert!(registry.start(permit(Admission::Start), publisher(4, "k"), at(4)).is_err());
+    assert_eq!(registry.standing(&channel(), &key, at(600_002).mono), Standing::Running);
+}
+
+/// R45: of two newcomers the one accepted later wins, whichever brings its frame first.
+#[test]
+fn the_later_connection_wins_a_race() {
+    let registry = registry(Limits::default());
+    let _later = registry.start(permit(Admission::Start), publisher(9, "k"), at(0)).unwrap();
+    let earlier = registry.start(permit(Admission::Start), publisher(8, "k"), at(1));
+    assert_eq!(earlier.unwrap_err(), StartError::Overtaken);
+}
+
+#[test]
+fn broadcasts_are_limited() {
+    let registry = registry(Limits { broadcasts_max: 1, ..Limits::default() });
+    let _held = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let open = Policy::new(None, Latch::default());
+    let other = ChannelId::parse("other").unwrap();
+    let permit = open.admit(&other, Admission::Start, at(0).wall).unwrap();
+    let refused = registry.start(permit, publisher(2, "l"), at(1));
+    assert_eq!(refused.unwrap_err(), StartError::TooManyBroadcasts { max: 1 });
+}
+
+#[tokio::test]
+async fn a_revoked_key_ends_what_it_publishes() {
+    let registry = registry(Limits::default());
+    let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    registry.end_key(&KeyId::new("l"), EndReason::KeyRevoked);
+    assert_eq!(live.broadcast().state(), BroadcastState::Live);
+    registry.end_key(&KeyId::new("k"), EndReason::KeyRevoked);
+    assert_eq!(live.stopped().await, EndReason::KeyRevoked);
+    assert_eq!(live.broadcast().state(), BroadcastState::Ended(EndReason::KeyRevoked));
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_woken_by_a_frame_and_by_the_end() {
+    let registry = registry(Limits::default());
+    let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let mut reader = live.broadcast().subscribe();
+    let mut frames = Vec::new();
+    let (batch, ()) = tokio::join!(reader.next_batch(&mut frames), async {
+        live.write(frame(0), at(0).mono).unwrap();
+    });
+    assert_eq!((batch, frames.len()), (Batch::Frames, 1));
+    let (batch, ()) = tokio::join!(reader.next_batch(&mut frames), async {
+        live.finish(EndReason::Finished, at(1).mono);
+    });
+    assert_eq!(batch, Batch::Ended(EndReason::Finished));
+}
+
+/// Draining asks publishers to stop, and lets them say goodbye.
+#[tokio::test]
+async fn stopping_all_asks_the_publishers() {
+    let registry = registry(Limits::default());
+    let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    registry.stop_all(EndReason::Draining);
+    assert_eq!(live.stopped().await, EndReason::Draining);
+    live.write(frame(0), at(0).mono).expect("the last frames still count");
+    live.finish(EndReason::Draining, at(1).mono);
+    assert!(registry.broadcasts().is_empty());
+}
