@@ -8,4 +8,6 @@ pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod rtmp;
+#[doc(hidden)]
+pub mod testing;
 pub mod web;
