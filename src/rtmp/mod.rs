@@ -4,6 +4,7 @@
 
 mod aggregate;
 pub mod amf;
+pub mod client;
 mod wire;
 
 pub use aggregate::Aggregate;
