@@ -136,13 +136,13 @@ fn install(sources: &Path, work: &Path) -> Result<()> {
     );
     remove_folder(&cache)?;
     installed.map_err(|error| {
-        format!("{error} | without network set {DIST_VARIABLE} to a folder bundled elsewhere")
+        format!("{error}; without network, set {DIST_VARIABLE} to a folder bundled elsewhere")
     })?;
     fs::write(stamp, wanted)?;
     Ok(())
 }
 
-/// Runs a program to its end; an error carries what it wrote.
+/// Runs a program to its end; an error carries the beginning of what it wrote.
 fn run_tool(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
@@ -150,7 +150,8 @@ fn run_tool(command: &mut Command) -> Result<()> {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} failed while bundling the pages: {}", text.trim()).into())
+    let reason = text.lines().filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>();
+    Err(format!("{program} failed while bundling the pages: {}", reason.join(" | ")).into())
 }
 
 /// The licences of what is bundled, served beside it.
