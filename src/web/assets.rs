@@ -27,8 +27,7 @@ mod bundled {
     }
 }
 
-#[cfg(test)]
-use bundled::{NOTICES_TXT, WATCH_JS};
+pub(super) use bundled::{FAVICON_SVG, GHOSTLIGHT_CSS, NOTICES_TXT, PAGE_JS, WATCH_JS};
 
 /// The file under a path such as `/assets/watch-TSMJ6FYU.js` or `/favicon.ico`.
 pub fn find(path: &str) -> Option<&'static Asset> {

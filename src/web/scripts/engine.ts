@@ -1,0 +1,180 @@
+// What turns a playlist into pictures: hls.js where media source extensions are, the browser
+// itself where it does better.
+
+import Hls, { ErrorTypes, Events, type HlsConfig } from "hls.js/light";
+import workerPath from "hls.js/dist/hls.worker.js";
+
+export interface Engine {
+  readonly name: "hls.js" | "native";
+  load(playlist: string): void;
+  /** Lets go of the playlist; the element keeps its last picture no longer. */
+  stop(): void;
+  /** The server's time at which the shown picture came in, in ms since 1970. */
+  shownAt(): number | null;
+  /** Where playing is as close to live as is safe, on the element's timeline. */
+  livePosition(): number | null;
+  /** The delay that playing aims at, in seconds. */
+  targetLatency(): number | null;
+  /** After a break of the broadcaster's, stalls before it say nothing about the network. */
+  forgetStalls(): void;
+}
+
+/** Tells why playing cannot go on without loading again. */
+export type Broken = (reason: string) => void;
+
+const CONFIG: Partial<HlsConfig> = {
+  lowLatencyMode: true,
+  workerPath,
+  // The first picture needs one part, not a guess at the bandwidth.
+  startFragPrefetch: true,
+  testBandwidth: false,
+  // The delay is the playlist's PART-HOLD-BACK; a viewer who fell behind catches up unnoticed.
+  maxLiveSyncPlaybackRate: 1.1,
+  liveSyncOnStallIncrease: 0.5,
+  maxBufferLength: 20,
+  backBufferLength: 60,
+  liveDurationInfinity: true,
+  // Playlist questions are held by the server for up to three target durations.
+  playlistLoadPolicy: {
+    default: {
+      maxTimeToFirstByteMs: 20_000,
+      maxLoadTimeMs: 30_000,
+      timeoutRetry: { maxNumRetry: 2, retryDelayMs: 0, maxRetryDelayMs: 0 },
+      errorRetry: { maxNumRetry: 4, retryDelayMs: 500, maxRetryDelayMs: 4_000 },
+    },
+  },
+  fragLoadPolicy: {
+    default: {
+      maxTimeToFirstByteMs: 10_000,
+      maxLoadTimeMs: 60_000,
+      timeoutRetry: { maxNumRetry: 3, retryDelayMs: 0, maxRetryDelayMs: 0 },
+      errorRetry: { maxNumRetry: 4, retryDelayMs: 300, maxRetryDelayMs: 4_000 },
+    },
+  },
+};
+
+/** One media error in this time is repaired in place, a second one loads anew. */
+const MEDIA_REPAIR_MS = 5_000;
+
+class HlsEngine implements Engine {
+  readonly name = "hls.js";
+  readonly #video: HTMLVideoElement;
+  readonly #broken: Broken;
+  #hls: Hls | null = null;
+  #repairedAt = -Infinity;
+
+  constructor(video: HTMLVideoElement, broken: Broken) {
+    this.#video = video;
+    this.#broken = broken;
+  }
+
+  load(playlist: string): void {
+    this.stop();
+    const hls = new Hls(CONFIG);
+    this.#hls = hls;
+    hls.on(Events.ERROR, (_event, data) => {
+      if (!data.fatal) return;
+      const now = performance.now();
+      if (data.type === ErrorTypes.MEDIA_ERROR && now - this.#repairedAt > MEDIA_REPAIR_MS) {
+        this.#repairedAt = now;
+        hls.recoverMediaError();
+      } else {
+        this.#broken(data.details);
+      }
+    });
+    hls.loadSource(playlist);
+    hls.attachMedia(this.#video);
+  }
+
+  stop(): void {
+    this.#hls?.destroy();
+    this.#hls = null;
+  }
+
+  shownAt(): number | null {
+    return this.#hls?.playingDate?.getTime() ?? null;
+  }
+
+  livePosition(): number | null {
+    return this.#hls?.liveSyncPosition ?? null;
+  }
+
+  targetLatency(): number | null {
+    return this.#hls?.targetLatency ?? null;
+  }
+
+  forgetStalls(): void {
+    const details = this.#hls?.latestLevelDetails;
+    if (this.#hls && details && details.partHoldBack > 0) {
+      this.#hls.targetLatency = details.partHoldBack;
+    }
+  }
+}
+
+/** Safari's own name for the date at which an element's timeline starts. */
+interface DatedVideo extends HTMLVideoElement {
+  getStartDate?(): Date;
+}
+
+class NativeEngine implements Engine {
+  readonly name = "native";
+  readonly #video: DatedVideo;
+  #loaded = false;
+
+  constructor(video: HTMLVideoElement, broken: Broken) {
+    this.#video = video;
+    video.addEventListener("error", () => {
+      if (this.#loaded) broken(`media error ${video.error?.code ?? 0}`);
+    });
+  }
+
+  load(playlist: string): void {
+    this.#loaded = true;
+    this.#video.src = playlist;
+    this.#video.load();
+  }
+
+  stop(): void {
+    if (!this.#loaded) return;
+    this.#loaded = false;
+    this.#video.removeAttribute("src");
+    this.#video.load();
+  }
+
+  shownAt(): number | null {
+    const start = this.#video.getStartDate?.().getTime() ?? NaN;
+    return Number.isNaN(start) ? null : start + this.#video.currentTime * 1_000;
+  }
+
+  livePosition(): number | null {
+    const { seekable } = this.#video;
+    return seekable.length > 0 ? seekable.end(seekable.length - 1) : null;
+  }
+
+  targetLatency(): number | null {
+    return null;
+  }
+
+  forgetStalls(): void {
+    // The browser decides alone.
+  }
+}
+
+/**
+ * The best engine here, or `null`. `wanted` (`hls` or `native`, from the address) overrules the
+ * choice where the browser can do it. Apple's own player reads low-latency playlists itself.
+ */
+export function createEngine(
+  video: HTMLVideoElement,
+  wanted: string | null,
+  broken: Broken,
+): Engine | null {
+  const native = video.canPlayType("application/vnd.apple.mpegurl") !== "";
+  const preferNative = wanted === "native" || (wanted !== "hls" && isApple());
+  if (native && (preferNative || !Hls.isSupported())) return new NativeEngine(video, broken);
+  return Hls.isSupported() ? new HlsEngine(video, broken) : null;
+}
+
+function isApple(): boolean {
+  return navigator.vendor.startsWith("Apple");
+}
