@@ -1,4 +1,8 @@
-//! What tests of several rooms share: small clips, clocks, fuzz entry points. Looked at only by
-//! tests; nothing in the server may use it.
+//! What tests of several rooms share: small clips, clocks, fuzz entry points, and judges of what
+//! the server says, written apart from the code they judge. Looked at only by tests; nothing in
+//! the server may use it.
 
 pub mod clips;
+pub mod delta;
+pub mod lint;
+mod playlist;
