@@ -2,11 +2,25 @@
 //! playlists are rendered once per version. No socket, no task, no clock.
 //! Read [`Cut`] first: it is everything the segmenter says and the window hears.
 
+mod edge;
+mod lowlatency;
+mod multivariant;
+mod names;
+mod playlist;
+#[cfg(test)]
+mod script_tests;
 mod segment;
 mod settings;
+mod window;
 
+pub use edge::{Edge, Reach, Want};
+pub use lowlatency::{Closing, render, render_delta};
+pub use multivariant::{Bandwidth, Variant, render_multivariant};
+pub use names::{MULTIVARIANT, MediaName, alias_prefix, playlist_path};
+pub use playlist::Text;
 pub use segment::{Cut, InitSegment, Part, SegmentStart, Targets};
 pub use settings::Settings;
+pub use window::{Found, Window};
 
 use std::time::Duration;
 
