@@ -8,6 +8,7 @@ pub mod hls;
 pub mod hub;
 pub mod media;
 pub mod rtmp;
+pub mod store;
 #[doc(hidden)]
 pub mod testing;
 pub mod web;
