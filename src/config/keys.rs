@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::value::{parse_duration, parse_list, parse_listen, render_duration};
 use crate::base::Limits;
+use crate::gate::ScheduleSettings;
+use crate::{hls, hub};
 
 /// Everything an operator can set, with the values in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,31 +23,13 @@ pub struct Config {
     pub tls_certificate: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub data_dir: PathBuf,
-    pub hls_segment: Duration,
-    pub hls_part: Duration,
-    pub hls_window: Duration,
-    pub resume_window: Duration,
+    pub hls: hls::Settings,
+    pub hub: hub::Settings,
     pub log_format: LogFormat,
     pub log_filter: String,
-    pub sunset: Sunset,
+    /// The schedule as written; the gate reads the instants.
+    pub sunset: ScheduleSettings,
     pub limits: Limits,
-}
-
-/// The schedule as written; the gate reads the instants.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sunset {
-    pub announced_at: Option<String>,
-    pub keys_close_at: Option<String>,
-    pub claims_close_at: Option<String>,
-    pub publish_close_at: Option<String>,
-    pub finish_until: Option<String>,
-    pub settle_at: Option<String>,
-    pub archive_close_at: Option<String>,
-    pub gone_at: Option<String>,
-    pub policy: Option<String>,
-    pub time_zone: Option<String>,
-    pub info_url: Option<String>,
-    pub allow_shorten: Option<String>,
 }
 
 impl Config {
@@ -65,13 +49,11 @@ impl Config {
             tls_certificate: None,
             tls_key: None,
             data_dir,
-            hls_segment: Duration::from_secs(2),
-            hls_part: Duration::from_millis(250),
-            hls_window: Duration::from_secs(30),
-            resume_window: Duration::from_secs(60),
+            hls: hls::Settings::default(),
+            hub: hub::Settings::default(),
             log_format: LogFormat::Text,
             log_filter: "info".to_owned(),
-            sunset: Sunset::default(),
+            sunset: ScheduleSettings::default(),
             limits: Limits::default(),
         }
     }
@@ -206,8 +188,8 @@ pub(super) const SETTINGS: &[Key] = &[
         "rtmp.resume_window",
         "a duration from 0s to 30m",
         Reload::Restart,
-        |c, v| put(&mut c.resume_window, duration(v, 0, 1_800_000)),
-        |c| Some(render_duration(c.resume_window)),
+        |c, v| put(&mut c.hub.resume_window, duration(v, 0, 1_800_000)),
+        |c| Some(render_duration(c.hub.resume_window)),
     ),
     Key::new(
         "admin.listen",
@@ -241,22 +223,22 @@ pub(super) const SETTINGS: &[Key] = &[
         "hls.segment",
         "a duration from 1s to 10s",
         Reload::Restart,
-        |c, v| put(&mut c.hls_segment, duration(v, 1_000, 10_000)),
-        |c| Some(render_duration(c.hls_segment)),
+        |c, v| put(&mut c.hls.segment_target, duration(v, 1_000, 10_000)),
+        |c| Some(render_duration(c.hls.segment_target)),
     ),
     Key::new(
         "hls.part",
         "a duration from 100ms to 1s",
         Reload::Restart,
-        |c, v| put(&mut c.hls_part, duration(v, 100, 1_000)),
-        |c| Some(render_duration(c.hls_part)),
+        |c, v| put(&mut c.hls.part_target, duration(v, 100, 1_000)),
+        |c| Some(render_duration(c.hls.part_target)),
     ),
     Key::new(
         "hls.window",
         "a duration from 12s to 4h",
         Reload::Restart,
-        |c, v| put(&mut c.hls_window, duration(v, 12_000, 14_400_000)),
-        |c| Some(render_duration(c.hls_window)),
+        |c, v| put(&mut c.hls.window, duration(v, 12_000, 14_400_000)),
+        |c| Some(render_duration(c.hls.window)),
     ),
     Key::new(
         "log.format",

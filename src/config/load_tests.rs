@@ -27,7 +27,7 @@ fn nothing_at_all_gives_the_built_in_values() {
     let config = load(&Sources::default()).unwrap();
     assert_eq!(config.http_listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.rtmp_listen.port(), 1935);
-    assert_eq!(config.hls_part, Duration::from_millis(250));
+    assert_eq!(config.hls.part_target, Duration::from_millis(250));
 }
 
 #[test]
@@ -38,9 +38,9 @@ fn a_flag_overrides_the_environment_and_that_the_file() {
     sources.environment.insert("GHOSTLIGHT_HLS_SEGMENT".into(), "3s".into());
     sources.flags.push(("--part", "hls.part", "200ms".into()));
     let config = load(&sources).unwrap();
-    assert_eq!(config.hls_part, Duration::from_millis(200));
-    assert_eq!(config.hls_segment, Duration::from_secs(3));
-    assert_eq!(config.hls_window, Duration::from_secs(60));
+    assert_eq!(config.hls.part_target, Duration::from_millis(200));
+    assert_eq!(config.hls.segment_target, Duration::from_secs(3));
+    assert_eq!(config.hls.window, Duration::from_secs(60));
 }
 
 #[test]

@@ -11,5 +11,5 @@ mod load;
 mod value;
 
 pub use error::{ConfigError, Origin};
-pub use keys::{Config, Key, LogFormat, Reload, Sunset};
+pub use keys::{Config, Key, LogFormat, Reload};
 pub use load::{Sources, keys, load, render};

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rtmp", &["base", "media", "gate", "hub", "accounts"]),
     ("web", &["base", "gate"]),
     ("http", &["base", "gate", "live", "accounts", "web"]),
-    ("config", &["base"]),
+    ("config", &["base", "gate", "hls", "hub"]),
 ];
 
 /// A foreign library and the only rooms that may name it.
