@@ -36,6 +36,8 @@ export class Controls {
   readonly #keys = element("keys", HTMLElement);
   readonly #player: Player;
   readonly #texts: Texts;
+  /** The viewer turned the sound off, so nothing asks to turn it on. */
+  #wantsSilence = recall("muted") === "yes";
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   constructor(player: Player, texts: Texts) {
@@ -104,6 +106,7 @@ export class Controls {
   }
 
   #rememberSound(): void {
+    this.#wantsSilence = this.#video.muted;
     remember("volume", String(this.#video.volume));
     remember("muted", this.#video.muted ? "yes" : "no");
   }
@@ -215,7 +218,8 @@ export class Controls {
   #paint(): void {
     const { paused, muted, hidden } = this.#video;
     this.#bar.hidden = hidden;
-    this.#sound.hidden = hidden || !muted || this.#player.meter.figures.startMs === null;
+    const silent = muted && !this.#wantsSilence && this.#player.meter.figures.startMs !== null;
+    this.#sound.hidden = hidden || !silent;
     if (!paused) this.#start.hidden = true;
     label(this.#play, !paused, paused ? this.#texts.play : this.#texts.pause, "k");
     label(this.#mute, !muted, muted ? this.#texts.unmute : this.#texts.mute, "m");
