@@ -1,5 +1,6 @@
 //! Ghostlight: live video in over RTMP, out as low-latency HLS, and one declared end.
 
+pub mod accounts;
 pub mod app;
 pub mod base;
 pub mod config;

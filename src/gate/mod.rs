@@ -2,6 +2,7 @@
 //! No clock (the time comes in), no I/O, no protocol words; nothing outside compares dates.
 //! Read [`Policy`] first, then [`Operation`], whose rows are the table.
 
+mod history;
 mod instant;
 mod latch;
 mod notice;

@@ -1,0 +1,255 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use tokio::sync::{Semaphore, broadcast};
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::token::Presented;
+use crate::base::{Blame, ChannelId, Clock, KeyId, MonoTime, Now, Secret, WallTime};
+use crate::store::{KeyRecord, Store, StoreError};
+
+/// How often the records are looked at for changes by other processes. A key that was added or
+/// revoked elsewhere counts here within twice this.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long one look may take.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
+/// Everything is read again at least this often, changed or not.
+const READ_AGAIN: Duration = Duration::from_secs(60);
+/// How long keys keep working when the store does not answer.
+const CACHE_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How often the times of last use are written.
+const NOTE_USE_EVERY: Duration = Duration::from_secs(10);
+/// Revocations a slow listener may fall behind before it must ask [`Keys::is_active`].
+const REVOKED_QUEUE_MAX: usize = 256;
+
+/// Stream keys and the channels they open, from memory: a copy of the records that is brought up
+/// to date every second. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    shared: Arc<Shared>,
+}
+
+/// What a right key is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyGrant {
+    pub channel: ChannelId,
+    pub key: KeyId,
+}
+
+/// Why a presented key opens nothing. What is wrong with it is nobody's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Never issued, revoked, or for another secret: one answer for all.
+    #[error("unknown stream key")]
+    Unknown,
+    /// The records cannot be read, so a key that is not known here may still be right.
+    #[error("stream keys cannot be checked right now; try again")]
+    TryLater,
+}
+
+impl KeyError {
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Unknown => Blame::Policy,
+            Self::TryLater => Blame::Us,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn Store>,
+    pepper: hmac::Key,
+    known: RwLock<Arc<Known>>,
+    /// Times of use that are not in the store yet; at most one for each key.
+    used: Mutex<BTreeMap<KeyId, WallTime>>,
+    revoked: broadcast::Sender<KeyId>,
+    /// One look at a time.
+    looking: Semaphore,
+}
+
+/// The copy of the records.
+#[derive(Clone, Debug)]
+struct Known {
+    channels: BTreeSet<ChannelId>,
+    keys: BTreeMap<KeyId, KeyRecord>,
+    revision: i64,
+    /// When the store last answered.
+    answered: MonoTime,
+    /// When all of it was last read.
+    read: MonoTime,
+    /// The store failed since it last answered.
+    stale: bool,
+}
+
+impl Keys {
+    /// Reads the records once; [`Keys::run`] keeps them fresh.
+    pub async fn open(store: Arc<dyn Store>, now: Now) -> Result<Self, StoreError> {
+        let pepper = hmac::Key::new(hmac::HMAC_SHA256, &store.pepper().await?.0);
+        let revision = store.revision().await?;
+        let known = read(&*store, revision, now.mono).await?;
+        let (revoked, _) = broadcast::channel(REVOKED_QUEUE_MAX);
+        let shared = Shared {
+            store,
+            pepper,
+            known: RwLock::new(Arc::new(known)),
+            used: Mutex::new(BTreeMap::new()),
+            revoked,
+            looking: Semaphore::new(1),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Which channel a presented key opens. A key that is not known is looked for in the store
+    /// once more, so one that was added a moment ago works. May be dropped half-way.
+    pub async fn resolve(&self, presented: &Secret, now: Now) -> Result<KeyGrant, KeyError> {
+        if let Ok(grant) = self.find(presented, now) {
+            return Ok(grant);
+        }
+        self.look(now).await;
+        self.find(presented, now)
+    }
+
+    /// Tells of every key that stops working. A listener that fell behind asks
+    /// [`Keys::is_active`] for its own.
+    pub fn revoked(&self) -> broadcast::Receiver<KeyId> {
+        self.shared.revoked.subscribe()
+    }
+
+    pub fn is_active(&self, key: &KeyId) -> bool {
+        self.known().keys.get(key).is_some_and(|record| record.revoked_at.is_none())
+    }
+
+    pub fn has_channel(&self, channel: &ChannelId) -> bool {
+        self.known().channels.contains(channel)
+    }
+
+    /// All channels, by name.
+    pub fn channels(&self) -> Vec<ChannelId> {
+        self.known().channels.iter().cloned().collect()
+    }
+
+    /// Keeps the copy fresh and writes times of use, until `stop`.
+    pub async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
+        let mut noted = clock.now().mono;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = time::sleep(LOOK_EVERY) => {}
+            }
+            let now = clock.now();
+            self.look(now).await;
+            if NOTE_USE_EVERY <= now.mono.since(noted) {
+                noted = now.mono;
+                self.note_use().await;
+            }
+        }
+        self.note_use().await;
+    }
+
+    /// Compares whatever was found, or nothing, in the same time.
+    fn find(&self, presented: &Secret, now: Now) -> Result<KeyGrant, KeyError> {
+        let known = self.known();
+        let missing = if known.stale { KeyError::TryLater } else { KeyError::Unknown };
+        let presented = Presented::parse(presented.reveal()).ok_or(KeyError::Unknown)?;
+        let record = known.keys.get(&KeyId::new(presented.id));
+        let mac = record.map_or(&[0; 32], |record| &record.mac);
+        let right = presented.matches(&self.shared.pepper, mac);
+        let active = record.filter(|record| right && record.revoked_at.is_none());
+        if CACHE_TIME_MAX < now.mono.since(known.answered) {
+            return Err(KeyError::TryLater);
+        }
+        let record = active.ok_or(missing)?;
+        self.shared.used().insert(record.id.clone(), now.wall);
+        Ok(KeyGrant { channel: record.channel.clone(), key: record.id.clone() })
+    }
+
+    /// Asks the store whether anything changed, and reads it if so.
+    async fn look(&self, now: Now) {
+        let Ok(_turn) = self.shared.looking.acquire().await else { return };
+        let answer = time::timeout(LOOK_TIME_MAX, self.fresh(now.mono)).await;
+        let before = self.known();
+        match answer {
+            Ok(Ok(after)) => {
+                if before.stale {
+                    tracing::info!("the store answers again");
+                }
+                self.replace(&before, after);
+            }
+            Ok(Err(error)) => self.mark_stale(&before, &error.to_string()),
+            Err(_) => self.mark_stale(&before, "no answer in time"),
+        }
+    }
+
+    async fn fresh(&self, now: MonoTime) -> Result<Known, StoreError> {
+        let store = &*self.shared.store;
+        let revision = store.revision().await?;
+        let before = self.known();
+        if revision == before.revision && now.since(before.read) < READ_AGAIN {
+            return Ok(Known { answered: now, stale: false, ..(*before).clone() });
+        }
+        read(store, revision, now).await
+    }
+
+    fn replace(&self, before: &Known, after: Known) {
+        let ended = |key: &KeyId| after.keys.get(key).is_none_or(|key| key.revoked_at.is_some());
+        let active = before.keys.values().filter(|key| key.revoked_at.is_none());
+        let ended: Vec<KeyId> = active.map(|key| key.id.clone()).filter(|key| ended(key)).collect();
+        self.shared.set(after);
+        for key in ended {
+            tracing::info!(%key, "stream key revoked");
+            // Nobody publishing is no failure.
+            let _ = self.shared.revoked.send(key);
+        }
+    }
+
+    fn mark_stale(&self, before: &Known, error: &str) {
+        if !before.stale {
+            tracing::error!(error, "stream keys cannot be read; known ones keep working");
+            self.shared.set(Known { stale: true, ..before.clone() });
+        }
+    }
+
+    async fn note_use(&self) {
+        let used: Vec<_> = self.shared.used().iter().map(|(k, at)| (k.clone(), *at)).collect();
+        if used.is_empty() {
+            return;
+        }
+        match time::timeout(LOOK_TIME_MAX, self.shared.store.touch_keys(&used)).await {
+            Ok(Ok(())) => {
+                let mut pending = self.shared.used();
+                pending.retain(|key, at| !used.contains(&(key.clone(), *at)));
+            }
+            // Kept for the next time; a full disk is told of where it matters.
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.shared.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Shared {
+    fn set(&self, known: Known) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+    }
+
+    fn used(&self) -> std::sync::MutexGuard<'_, BTreeMap<KeyId, WallTime>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn read(store: &dyn Store, revision: i64, now: MonoTime) -> Result<Known, StoreError> {
+    let channels = store.channels().await?.into_iter().map(|channel| channel.id).collect();
+    let keys = store.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
+    Ok(Known { channels, keys, revision, answered: now, read: now, stale: false })
+}
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

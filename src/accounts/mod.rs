@@ -1,0 +1,12 @@
+//! Who may do what: stream keys and what they open, and the gate with its memory around it.
+//! No protocol, no socket, and no question to the database on the road of a request.
+//! Read [`Keys`] and [`Gatekeeper`] first.
+
+mod gatekeeper;
+mod issue;
+mod keys;
+mod token;
+
+pub use gatekeeper::{Gatekeeper, ReopenError, declared_schedule, recorded_latch, reopen};
+pub use issue::{Issued, issue_key};
+pub use keys::{KeyError, KeyGrant, Keys};
