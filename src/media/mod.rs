@@ -7,6 +7,7 @@ mod frame;
 mod cursor;
 mod enhanced;
 mod flv;
+mod flv_file;
 mod tag_error;
 
 mod bits;
@@ -15,9 +16,19 @@ mod nal;
 mod picture;
 
 pub mod aac;
+mod ac3;
+pub mod av1;
 pub mod avc;
+mod codec;
+pub mod flac;
+pub mod hevc;
+mod hevc_sets;
+mod mp3;
+pub mod opus;
+pub mod vp9;
 
 pub use config_error::ConfigError;
 pub use flv::{AudioContent, AudioPacket, AudioTag, Packets, VideoContent, VideoPacket, VideoTag};
+pub use flv_file::{FlvFileError, FlvReader, FlvTag, FlvTagKind};
 pub use frame::{AudioCodec, AudioConfig, Format, Frame, TrackKind, VideoCodec, VideoConfig};
 pub use tag_error::{FourCc, TagError};
