@@ -2,6 +2,21 @@
 //! playlists are rendered once per version. No socket, no task, no clock.
 //! Read [`Cut`] first: it is everything the segmenter says and the window hears.
 
+mod segment;
+mod settings;
+
+// Frames to cuts.
+mod cutter;
+#[cfg(test)]
+mod frame_script;
+mod keyframes;
+mod lane;
+mod listing;
+mod pace;
+mod segmenter;
+mod sound;
+
+// Cuts to playlists.
 mod edge;
 mod lowlatency;
 mod multivariant;
@@ -9,8 +24,6 @@ mod names;
 mod playlist;
 #[cfg(test)]
 mod script_tests;
-mod segment;
-mod settings;
 mod window;
 
 pub use edge::{Edge, Reach, Want};
@@ -19,6 +32,7 @@ pub use multivariant::{Bandwidth, Variant, render_multivariant};
 pub use names::{MULTIVARIANT, MediaName, alias_prefix, playlist_path};
 pub use playlist::Text;
 pub use segment::{Cut, InitSegment, Part, SegmentStart, Targets};
+pub use segmenter::Segmenter;
 pub use settings::Settings;
 pub use window::{Found, Window};
 

@@ -1,0 +1,209 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::segment::{Cut, InitSegment, Part, SegmentStart, Targets};
+use crate::base::{MediaSeq, MediaTime, WallTime};
+use crate::media::{Format, fmp4};
+
+/// A gap of more segments than this is listed without its parts: only the newest are listed.
+const GAP_SEGMENTS_WITH_PARTS: i64 = 8;
+/// A gap of more segments than this is listed as this many; the timeline then jumps.
+const GAP_SEGMENTS_MAX: usize = 4_096;
+
+/// The order of everything that is listed: numbers, times and breaks. Whatever the segmenter
+/// decides goes out through here, so the promises between cuts are kept in one place.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Wall time at media time zero.
+    zero: WallTime,
+    targets: Option<Targets>,
+    next_msn: MediaSeq,
+    next_part: u64,
+    init: Option<Arc<InitSegment>>,
+    /// End of all that is listed.
+    position: MediaTime,
+    /// How much later than its media time the present run is dated, so that dates never go back
+    /// (H45). Almost always zero.
+    dated_later: MediaTime,
+    open: Option<Open>,
+    history: History,
+}
+
+#[derive(Debug)]
+struct Open {
+    start: MediaTime,
+    gap: bool,
+}
+
+/// What came before the next media segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum History {
+    Nothing,
+    Unbroken,
+    Broken,
+}
+
+impl Listing {
+    pub(super) const fn new(zero: WallTime, first_msn: MediaSeq) -> Self {
+        Self {
+            zero,
+            targets: None,
+            next_msn: first_msn,
+            next_part: 1,
+            init: None,
+            position: MediaTime::ZERO,
+            dated_later: MediaTime::ZERO,
+            open: None,
+            history: History::Nothing,
+        }
+    }
+
+    /// What was promised, once it was.
+    pub(super) const fn targets(&self) -> Option<Targets> {
+        self.targets
+    }
+
+    /// Promises the targets, before anything else.
+    pub(super) fn promise(&mut self, targets: Targets, out: &mut Vec<Cut>) {
+        self.targets = Some(targets);
+        out.push(Cut::Targets(targets));
+    }
+
+    /// A run begins at `start`: what is missing since the last one is listed as a gap, and a
+    /// changed format gets its init segment.
+    pub(super) fn begin(&mut self, format: &Arc<Format>, start: MediaTime, out: &mut Vec<Cut>) {
+        self.fill_gap(start, out);
+        if self.open.is_some() {
+            let rest = start - self.position;
+            if MediaTime::ZERO < rest {
+                self.gap_part(rest, out);
+            }
+            self.close(out);
+        }
+        if self.history != History::Nothing {
+            self.dated_later = (self.position + self.dated_later - start).max(MediaTime::ZERO);
+        }
+        self.position = start;
+        let known = self.init.as_ref().filter(|init| init.format == *format);
+        if known.is_none() {
+            let version = self.init.as_ref().map_or(1, |init| init.version + 1);
+            let bytes = fmp4::init_segment(format);
+            let init = Arc::new(InitSegment { version, format: Arc::clone(format), bytes });
+            out.push(Cut::Init(Arc::clone(&init)));
+            self.init = Some(init);
+        }
+    }
+
+    /// Number of the next part.
+    pub(super) const fn next_part(&self) -> u64 {
+        self.next_part
+    }
+
+    /// Lists a part up to `end`, and its segment if this is its first part. Without `bytes` it
+    /// stands for missing media.
+    pub(super) fn part(
+        &mut self,
+        end: MediaTime,
+        independent: bool,
+        bytes: Option<Bytes>,
+        out: &mut Vec<Cut>,
+    ) {
+        if self.open.is_none() {
+            self.open(false, out);
+        }
+        out.push(Cut::Part(Arc::new(Part {
+            number: self.next_part,
+            start: self.position,
+            duration: end - self.position,
+            independent,
+            gap: bytes.is_none(),
+            bytes: bytes.unwrap_or_default(),
+        })));
+        self.next_part += 1;
+        self.position = end;
+    }
+
+    /// Closes the open segment, if there is one.
+    pub(super) fn close(&mut self, out: &mut Vec<Cut>) {
+        if let Some(open) = self.open.take() {
+            out.push(Cut::Close { duration: self.position - open.start });
+        }
+    }
+
+    /// The timeline breaks: the open segment is closed, and the next with media starts behind a
+    /// discontinuity (H35).
+    pub(super) fn interrupt(&mut self, out: &mut Vec<Cut>) {
+        if self.open.as_ref().is_some_and(|open| !open.gap) {
+            self.close(out);
+        }
+        if self.history == History::Unbroken {
+            self.history = History::Broken;
+        }
+    }
+
+    /// Lists missing media, in whole parts, up to at most `until` (H37). Only between runs.
+    pub(super) fn fill_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
+        let (Some(targets), History::Broken) = (self.targets, self.history) else { return };
+        let part = MediaTime::from(targets.part);
+        let whole = gap_segment(targets);
+        let mut bare = 0;
+        while self.position + part <= until {
+            let left = (until - self.position).as_micros() / whole.as_micros().max(1);
+            if self.open.is_none() && GAP_SEGMENTS_WITH_PARTS < left {
+                if bare == GAP_SEGMENTS_MAX {
+                    self.position = until;
+                    return;
+                }
+                bare += 1;
+                self.open(true, out);
+                self.position = self.position + whole;
+                self.close(out);
+                continue;
+            }
+            if self.open.is_none() {
+                self.open(true, out);
+            }
+            self.gap_part(part, out);
+            let start = self.open.as_ref().map_or(self.position, |open| open.start);
+            if whole <= self.position - start {
+                self.close(out);
+            }
+        }
+    }
+
+    fn gap_part(&mut self, length: MediaTime, out: &mut Vec<Cut>) {
+        self.part(self.position + length, false, None, out);
+    }
+
+    fn open(&mut self, gap: bool, out: &mut Vec<Cut>) {
+        let discontinuity = !gap && self.history == History::Broken;
+        out.push(Cut::Open(SegmentStart {
+            msn: self.next_msn,
+            start: self.position,
+            program_date_time: self.date(),
+            init: self.init.as_ref().map_or(0, |init| init.version),
+            discontinuity,
+            gap,
+        }));
+        self.next_msn = self.next_msn.next();
+        self.open = Some(Open { start: self.position, gap });
+        if !gap {
+            self.history = History::Unbroken;
+        }
+    }
+
+    fn date(&self) -> WallTime {
+        let micros = (self.position + self.dated_later).as_micros();
+        WallTime::from_unix_millis(
+            self.zero.unix_millis().saturating_add((micros + 500).div_euclid(1_000)),
+        )
+    }
+}
+
+/// Length of a full gap segment: as many part targets as fit the target duration.
+fn gap_segment(targets: Targets) -> MediaTime {
+    let part = MediaTime::from(targets.part).as_micros().max(1);
+    let segment = MediaTime::from(targets.segment).as_micros();
+    MediaTime::from_micros((segment / part).max(1) * part)
+}

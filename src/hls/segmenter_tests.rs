@@ -1,0 +1,447 @@
+//! What the segmenter makes of frames: a script of frames in, a line of cuts out; whole streams
+//! of every usual rate; and frames in any order at all.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::hls::frame_script::{
+    BOTH, Maker, Step, Tracks, check, cuts, laws, parse, text, video_time,
+};
+use crate::hls::segment::Part;
+use crate::media::fmp4::reader::read_part;
+
+const VIDEO: Tracks = Tracks { audio: false, ..BOTH };
+const AUDIO: Tracks = Tracks { video: false, ..BOTH };
+
+/// Words for frames at these milliseconds.
+fn words(name: &str, times: impl IntoIterator<Item = i64>) -> String {
+    times.into_iter().fold(String::new(), |mut line, at| {
+        write!(line, "{name}@{at} ").expect("text grows");
+        line
+    })
+}
+
+/// 25 frames a second: frames `from..to` of 40 ms, a keyframe first.
+fn gop25(from: i64, to: i64) -> String {
+    format!("I@{} {}", from * 40, words("p", (from + 1..to).map(|frame| frame * 40)))
+}
+
+#[test]
+fn a_gop_becomes_a_segment() {
+    let script = gop25(0, 50) + &gop25(50, 56) + &words("I", [56 * 40]);
+    check(
+        VIDEO,
+        &script,
+        "targets 2s 240ms | init 1 | open 100 | 0..240 v6! | 240..480 v6 | 480..720 v6 | \
+         720..960 v6 | 960..1200 v6 | 1200..1440 v6 | 1440..1680 v6 | 1680..1920 v6 | \
+         1920..2000 v2 | close 2000 | open 101 | 2000..2240 v6! | 2240..2280 v1! | close 280",
+    );
+}
+
+#[test]
+fn a_part_is_closed_by_its_last_frame() {
+    // The figure: 10 ms from the last byte of a part's last frame to the part.
+    let steps = parse(VIDEO, &gop25(0, 6));
+    let mut segmenter = Segmenter::new(
+        &Settings::default(),
+        &Limits::default(),
+        MediaSeq(1),
+        crate::hls::frame_script::ZERO,
+    );
+    let mut out = Vec::new();
+    for step in &steps {
+        if let Step::Frame(frame) = step {
+            segmenter.push(frame, &mut out);
+        }
+    }
+    assert_eq!(text(&out), "targets 2s 240ms | init 1 | open 1 | 0..240 v6!");
+}
+
+#[test]
+fn a_foreseen_keyframe_closes_its_segment_early() {
+    let script = gop25(0, 50) + &gop25(50, 100) + &gop25(100, 150);
+    let steps = parse(VIDEO, &script);
+    let mut segmenter = Segmenter::new(
+        &Settings::default(),
+        &Limits::default(),
+        MediaSeq(1),
+        crate::hls::frame_script::ZERO,
+    );
+    let mut out = Vec::new();
+    for step in &steps {
+        if let Step::Frame(frame) = step {
+            segmenter.push(frame, &mut out);
+        }
+    }
+    assert!(matches!(out.last(), Some(Cut::Close { .. })), "{}", text(&out));
+}
+
+#[test]
+fn short_gops_gather_and_jitter_does_not_matter() {
+    let gop =
+        |from: i64| format!("I@{from} {}", words("p", (1..12).map(|n| from + n * 40 + n % 2)));
+    let script: String = (0..10).map(|n| gop(n * 480 + n % 3)).collect();
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script));
+    laws(&cuts).expect("lawful");
+    let lengths: Vec<i64> =
+        closes(&cuts).iter().map(|length| length.as_micros() / 10_000).collect();
+    assert_eq!(lengths.first(), Some(&192), "four GOPs of 0.48 s: {lengths:?}");
+    assert!(lengths.iter().rev().skip(1).all(|length| (191..=193).contains(length)), "{lengths:?}");
+}
+
+#[test]
+fn audio_goes_into_the_open_part() {
+    // The sound of the last 40 ms comes too late for the part and would open the next.
+    let script = "a@-10 I@0 p@40 a@11 a@32 p@80 a@54 a@75 p@120 a@96 p@160 a@118 a@139 p@200 a@160";
+    check(BOTH, script, "targets 2s 240ms | init 1 | open 100 | 0..240 v6a8! | close 240");
+}
+
+#[test]
+fn frames_before_the_first_keyframe_are_dropped() {
+    // H54
+    let script = format!("p@0 a@5 p@40 a@26 {}", gop25(2, 4));
+    check(BOTH, &script, "targets 2s 240ms | init 1 | open 100 | 80..160 v2! | close 80");
+}
+
+#[test]
+fn a_new_run_is_a_discontinuity() {
+    // H35, H36: and waits for its keyframe.
+    let script = format!("{} run p@160 {} run {}", gop25(0, 4), gop25(5, 9), gop25(20, 22));
+    check(
+        VIDEO,
+        &script,
+        "targets 2s 240ms | init 1 | open 100 | 0..160 v4! | close 160 | \
+         open 101 discontinuity | 200..360 v4! | close 160 | \
+         open 102 gap | 360..600 gap | 600..800 gap | close 440 | \
+         open 103 discontinuity | 800..880 v2! | close 80",
+    );
+}
+
+#[test]
+fn a_new_format_has_a_new_init_segment() {
+    // H35, H39, H40
+    let script = format!("{} format {}", gop25(0, 4), gop25(4, 6));
+    check(
+        VIDEO,
+        &script,
+        "targets 2s 240ms | init 1 | open 100 | 0..160 v4! | close 160 | \
+         init 2 | open 101 discontinuity | 160..240 v2! | close 80",
+    );
+}
+
+#[test]
+fn an_encoder_away_is_a_gap() {
+    // H37
+    let script = format!("{} gap@1000 gap@2900 run {}", gop25(0, 4), gop25(75, 77));
+    check(
+        VIDEO,
+        &script,
+        "targets 2s 240ms | init 1 | open 100 | 0..160 v4! | close 160 | \
+         open 101 gap | 160..400 gap | 400..640 gap | 640..880 gap | 880..1120 gap | \
+         1120..1360 gap | 1360..1600 gap | 1600..1840 gap | 1840..2080 gap | close 1920 | \
+         open 102 gap | 2080..2320 gap | 2320..2560 gap | 2560..2800 gap | 2800..3000 gap | \
+         close 920 | open 103 discontinuity | 3000..3080 v2! | close 80"
+            .replace(
+                "400..640 gap | 640..880 gap | 880..1120",
+                "400..640 gap | 640..880 gap | 880..1120",
+            )
+            .as_str(),
+    );
+}
+
+#[test]
+fn a_gap_of_half_an_hour_is_cheap() {
+    let script = format!("{} gap@1800000 run {}", gop25(0, 4), gop25(50_000, 50_002));
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script));
+    laws(&cuts).expect("lawful");
+    assert!(cuts.len() < 2_300, "{}", cuts.len());
+    let script = format!("{} gap@9000000000000", gop25(0, 4));
+    let cuts = super::tests::cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script));
+    assert!(cuts.len() < 10_000, "{}", cuts.len());
+}
+
+#[test]
+fn nothing_comes_of_nothing() {
+    check(BOTH, "", "");
+    check(BOTH, "gap@5000 a@0 p@40 gap@9000", "");
+    let none = Tracks { video: false, audio: false, rate: None };
+    check(none, "I@0 a@0", "");
+}
+
+#[test]
+fn lost_frames_do_not_break_the_clock() {
+    // Ten frames are lost; audio goes on. H52, H73, and the parts keep coming.
+    let mut script = gop25(0, 8);
+    script += &words("a", (0..40).map(|n| 290 + n * 64 / 3));
+    script += &words("p", (26..40).map(|n| n * 40));
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(BOTH, &script));
+    laws(&cuts).expect("lawful");
+    let line = text(&cuts);
+    assert!(line.contains("480..720 a"), "{line}");
+    assert!(!line.contains("gap"), "{line}");
+}
+
+#[test]
+fn a_stated_keyframe_interval_makes_the_target() {
+    // R24: OBS' 250 frames at 30 a second, known at the first keyframe.
+    for (stated, seconds) in [("keyint=250 ", 8), ("keyint=60 ", 2), ("keyint=infinite ", 10)] {
+        let maker = Maker::new(VIDEO);
+        let steps: Vec<Step> = (0..400)
+            .map(|n| {
+                let key = n % 250 == 0;
+                let payload = if key { stated.as_bytes() } else { b"p" };
+                maker.video(MediaTime::from_millis(n * 100 / 3), MediaTime::ZERO, payload, key)
+            })
+            .collect();
+        let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
+        laws(&cuts).expect("lawful");
+        let Some(Cut::Targets(targets)) = cuts.first() else { panic!("targets first") };
+        assert_eq!(targets.segment, Duration::from_secs(seconds), "{stated}");
+        let first = closes(&cuts)[0].as_micros() / 1_000;
+        let expected = if stated == "keyint=60 " { 1_990..2_010 } else { 8_300..8_370 };
+        assert!(expected.contains(&first), "{stated}: {first}");
+    }
+}
+
+#[test]
+fn a_gop_longer_than_the_target_is_cut_without_a_keyframe() {
+    // R24, H12, H66
+    let script = gop25(0, 200) + &gop25(200, 210);
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script));
+    laws(&cuts).expect("lawful");
+    let independent = first_parts(&cuts).iter().map(|part| part.independent).collect::<Vec<_>>();
+    assert_eq!(independent, [true, false, false, false, true], "{}", text(&cuts));
+}
+
+#[test]
+fn audio_alone_is_cut_by_time() {
+    let script = words("a", (0..300).map(|n| n * 64 / 3));
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(AUDIO, &script));
+    laws(&cuts).expect("lawful");
+    assert!(text(&cuts).starts_with(
+        "targets 2s 235ms | init 1 | open 100 | 0..234.667 a11! | 234.667..469.333 a11! | "
+    ));
+    assert_eq!(closes(&cuts)[0], MediaTime::from_micros(2_112_000));
+}
+
+#[test]
+fn a_part_is_bounded_in_bytes() {
+    // R25
+    let limits = Limits { gop_bytes_max: 1_000, ..Limits::default() };
+    let maker = Maker::new(VIDEO);
+    let steps: Vec<Step> = (0..100)
+        .map(|n| maker.video(MediaTime::from_millis(n), MediaTime::ZERO, &[0; 400], n == 0))
+        .collect();
+    for cut in cuts(&Settings::default(), &limits, &steps) {
+        if let Cut::Part(part) = cut {
+            assert!(part.bytes.len() < 1_200, "{}", part.bytes.len());
+        }
+    }
+}
+
+/// Frames of `rate` for `seconds`, keyframes every `gop`, stamped in milliseconds plus `jitter`,
+/// with audio in between, in order of decode time.
+fn stream(tracks: Tracks, rate: (u32, u32), gop: i64, seconds: i64, jitter: &[i64]) -> Vec<Step> {
+    let maker = Maker::new(tracks);
+    let (frames, per) = (i64::from(rate.0), i64::from(rate.1));
+    let mut steps = Vec::new();
+    let mut audio = 0;
+    for frame in 0..seconds * frames / per {
+        let jitter = jitter.get(usize::try_from(frame).unwrap() % jitter.len().max(1));
+        let at = (frame * per * 1_000 + frames / 2) / frames + jitter.copied().unwrap_or(0);
+        while tracks.audio && audio * 64 / 3 <= at {
+            steps.push(maker.audio(MediaTime::from_millis(audio * 64 / 3)));
+            audio += 1;
+        }
+        let key = frame % gop == 0;
+        steps.push(maker.video(MediaTime::from_millis(at), MediaTime::ZERO, b"p", key));
+    }
+    steps
+}
+
+#[test]
+fn every_usual_rate_makes_regular_parts() {
+    // H12, H13, H52, H73, H74, H58 for five minutes of each
+    let rates = [
+        (24_000, 1_001),
+        (24, 1),
+        (25, 1),
+        (30_000, 1_001),
+        (30, 1),
+        (50, 1),
+        (60_000, 1_001),
+        (60, 1),
+    ];
+    for rate in rates {
+        for stated in [None, Some(rate)] {
+            let tracks = Tracks { rate: stated, ..BOTH };
+            let gop = i64::from(rate.0.div_ceil(rate.1)) * 2;
+            let steps = stream(tracks, rate, gop, 300, &[0]);
+            let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
+            laws(&cuts).unwrap_or_else(|broken| panic!("{rate:?} {stated:?}: {broken}"));
+            let lengths = closes(&cuts);
+            let odd = lengths
+                .iter()
+                .rev()
+                .skip(1)
+                .filter(|length| (length.as_micros() - 2_000_000).abs() > 5_000);
+            assert_eq!(odd.count(), 0, "{rate:?} {stated:?}: {lengths:?}");
+            assert!(
+                offsets_within(&cuts, &steps, MediaTime::from_millis(5)),
+                "{rate:?} {stated:?}"
+            );
+        }
+    }
+}
+
+/// H58: every sample of every track is decoded within `tolerance` of its frame's own time.
+fn offsets_within(cuts: &[Cut], steps: &[Step], tolerance: MediaTime) -> bool {
+    let of = |track: TrackKind| {
+        steps.iter().filter_map(move |step| match step {
+            Step::Frame(frame) if frame.track == track => Some(frame.dts),
+            Step::Frame(_) | Step::Gap(_) => None,
+        })
+    };
+    let (mut video, mut audio) = (of(TrackKind::Video), of(TrackKind::Audio));
+    parts(cuts).iter().all(|part| {
+        let read = read_part(&part.bytes).expect("reads");
+        read.runs.iter().all(|run| {
+            let mut at = run.base;
+            run.samples.iter().all(|sample| {
+                let (written, wanted) = match run.track {
+                    TrackKind::Video => (video_time(at), video.next()),
+                    TrackKind::Audio => {
+                        (MediaTime::from_ticks(i64::try_from(at).unwrap(), 48_000), audio.next())
+                    }
+                };
+                at += u64::from(sample.duration);
+                let late = written - wanted.expect("a frame for each sample");
+                late <= tolerance && MediaTime::ZERO - late <= tolerance
+            })
+        })
+    })
+}
+
+#[test]
+fn segments_play_in_another_demuxer() {
+    // H51, H53
+    let cuts = cuts(&Settings::default(), &Limits::default(), &stream(BOTH, (30, 1), 60, 4, &[0]));
+    let mut demuxer = shiguredo_mp4::demux::Fmp4SegmentDemuxer::new();
+    let mut ours = 0;
+    let mut theirs = 0;
+    for cut in &cuts {
+        match cut {
+            Cut::Init(init) => demuxer.handle_init_segment(&init.bytes).expect("an init segment"),
+            Cut::Part(part) => {
+                theirs += demuxer.handle_media_segment(&part.bytes).expect("a part").len();
+                let read = read_part(&part.bytes).expect("a part");
+                ours += read.runs.iter().map(|run| run.samples.len()).sum::<usize>();
+            }
+            Cut::Targets(_) | Cut::Open(_) | Cut::Close { .. } => {}
+        }
+    }
+    assert_eq!(theirs, ours);
+    assert!(300 < ours);
+}
+
+fn closes(cuts: &[Cut]) -> Vec<MediaTime> {
+    let close = |cut: &Cut| match cut {
+        Cut::Close { duration } => Some(*duration),
+        Cut::Targets(_) | Cut::Init(_) | Cut::Open(_) | Cut::Part(_) => None,
+    };
+    cuts.iter().filter_map(close).collect()
+}
+
+fn parts(cuts: &[Cut]) -> Vec<Arc<Part>> {
+    let part = |cut: &Cut| match cut {
+        Cut::Part(part) => Some(Arc::clone(part)),
+        Cut::Targets(_) | Cut::Init(_) | Cut::Open(_) | Cut::Close { .. } => None,
+    };
+    cuts.iter().filter_map(part).collect()
+}
+
+/// The first part of each segment.
+fn first_parts(cuts: &[Cut]) -> Vec<Arc<Part>> {
+    let first = |pair: &[Cut]| match pair {
+        [Cut::Open(_), Cut::Part(part)] => Some(Arc::clone(part)),
+        _ => None,
+    };
+    cuts.windows(2).filter_map(first).collect()
+}
+
+/// Steps in any order: both tracks on clocks of their own, any jitter, runs, formats, gaps.
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let event = prop_oneof![
+        12 => (1_i64..100, any::<bool>(), 0_i64..100).prop_map(|(d, k, o)| ('v', d, k, o)),
+        12 => (25_i64..45).prop_map(|d| ('v', d, false, 0)),
+        3 => (100_i64..1_500).prop_map(|d| ('v', d, false, 0)),
+        20 => (1_i64..60).prop_map(|d| ('a', d, true, 0)),
+        1 => (0_i64..1_500).prop_map(|d| ('a', d, true, 0)),
+        1 => Just(('r', 0, false, 0)),
+        1 => Just(('f', 0, false, 0)),
+        1 => (0_i64..6_000).prop_map(|d| ('g', d, false, 0)),
+    ];
+    let tracks = prop_oneof![Just(BOTH), Just(VIDEO), Just(AUDIO)];
+    let stated = prop_oneof![Just(None), (1_u32..70, 1_u32..3).prop_map(Some)];
+    (tracks, stated, -50_i64..50, prop::collection::vec(event, 0..400)).prop_map(
+        |(tracks, rate, start, events)| {
+            let tracks = Tracks { rate, ..tracks };
+            let mut maker = Maker::new(tracks);
+            let (mut video, mut audio, mut width) = (start, 0, 1280);
+            let mut steps = Vec::new();
+            for (kind, delta, key, offset) in events {
+                match kind {
+                    'v' => {
+                        video += delta;
+                        let [at, offset] = [video, offset].map(MediaTime::from_millis);
+                        steps.push(maker.video(at, offset, b"p", key));
+                    }
+                    'a' => {
+                        audio += delta;
+                        steps.push(maker.audio(MediaTime::from_millis(audio)));
+                    }
+                    'r' => maker.run += 1,
+                    'f' => {
+                        width += 16;
+                        maker.format = tracks.format(width);
+                    }
+                    _ => {
+                        video = video.max(audio) + delta;
+                        audio = video;
+                        steps.push(Step::Gap(MediaTime::from_millis(video)));
+                        maker.run += 1;
+                    }
+                }
+            }
+            steps
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_frames_make_lawful_cuts(steps in any_steps()) {
+        // H12, H36, H39, H45, H52, H53, H55, H73, H74, H75
+        let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
+        if let Err(broken) = laws(&cuts) {
+            prop_assert!(false, "{}\n{}", broken, text(&cuts));
+        }
+    }
+
+    #[test]
+    fn jittered_streams_keep_sound_and_picture_together(
+        jitter in prop::collection::vec(-9_i64..=9, 1..50),
+        rate in 12_u32..61,
+    ) {
+        // H58, H73, H74
+        let steps = stream(BOTH, (rate, 1), i64::from(rate) * 2, 20, &jitter);
+        let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
+        if let Err(broken) = laws(&cuts) {
+            prop_assert!(false, "{}\n{}", broken, text(&cuts));
+        }
+    }
+}
