@@ -142,12 +142,7 @@ fn an_encoder_away_is_a_gap() {
          open 101 gap | 160..400 gap | 400..640 gap | 640..880 gap | 880..1120 gap | \
          1120..1360 gap | 1360..1600 gap | 1600..1840 gap | 1840..2080 gap | close 1920 | \
          open 102 gap | 2080..2320 gap | 2320..2560 gap | 2560..2800 gap | 2800..3000 gap | \
-         close 920 | open 103 discontinuity | 3000..3080 v2! | close 80"
-            .replace(
-                "400..640 gap | 640..880 gap | 880..1120",
-                "400..640 gap | 640..880 gap | 880..1120",
-            )
-            .as_str(),
+         close 920 | open 103 discontinuity | 3000..3080 v2! | close 80",
     );
 }
 
@@ -263,7 +258,7 @@ fn stream(tracks: Tracks, rate: (u32, u32), gop: i64, seconds: i64, jitter: &[i6
 
 #[test]
 fn every_usual_rate_makes_regular_parts() {
-    // H12, H13, H52, H73, H74, H58 for five minutes of each
+    // H12, H13, H52, H73, H74, H58 for a minute of each
     let rates = [
         (24_000, 1_001),
         (24, 1),
@@ -278,7 +273,7 @@ fn every_usual_rate_makes_regular_parts() {
         for stated in [None, Some(rate)] {
             let tracks = Tracks { rate: stated, ..BOTH };
             let gop = i64::from(rate.0.div_ceil(rate.1)) * 2;
-            let steps = stream(tracks, rate, gop, 300, &[0]);
+            let steps = stream(tracks, rate, gop, 60, &[0]);
             let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
             laws(&cuts).unwrap_or_else(|broken| panic!("{rate:?} {stated:?}: {broken}"));
             let lengths = closes(&cuts);
@@ -366,7 +361,7 @@ fn parts(cuts: &[Cut]) -> Vec<Arc<Part>> {
 fn first_parts(cuts: &[Cut]) -> Vec<Arc<Part>> {
     let first = |pair: &[Cut]| match pair {
         [Cut::Open(_), Cut::Part(part)] => Some(Arc::clone(part)),
-        _ => None,
+        [..] => None,
     };
     cuts.windows(2).filter_map(first).collect()
 }
@@ -421,7 +416,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_frames_make_lawful_cuts(steps in any_steps()) {
@@ -438,7 +433,7 @@ proptest! {
         rate in 12_u32..61,
     ) {
         // H58, H73, H74
-        let steps = stream(BOTH, (rate, 1), i64::from(rate) * 2, 20, &jitter);
+        let steps = stream(BOTH, (rate, 1), i64::from(rate) * 2, 8, &jitter);
         let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
         if let Err(broken) = laws(&cuts) {
             prop_assert!(false, "{}\n{}", broken, text(&cuts));
