@@ -74,10 +74,10 @@ impl fmt::Display for Step {
 /// Why a publication did not begin, or ended. No text in it holds the key.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("cannot reach {authority}: {source}")]
-    Unreachable { authority: String, source: std::io::Error },
-    #[error("the connection broke during {step}: {source}")]
-    Broken { step: Step, source: std::io::Error },
+    #[error("cannot reach {authority}: {cause}")]
+    Unreachable { authority: String, cause: std::io::Error },
+    #[error("the connection broke during {step}: {cause}")]
+    Broken { step: Step, cause: std::io::Error },
     #[error("the server closed the connection during {step}")]
     Closed { step: Step },
     #[error("the server did not answer within {} s during {step}", after.as_secs_f64())]

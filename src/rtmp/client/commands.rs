@@ -14,6 +14,9 @@ const DESCRIPTION_CHARS_MAX: usize = 200;
 /// Characters of a server's code that we repeat.
 const CODE_CHARS_MAX: usize = 64;
 
+/// Shortest key that is looked for in a server's words.
+const KEY_BYTES_MIN: usize = 4;
+
 /// Which of our calls a reply belongs to. The numbers are ours to choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transaction {
@@ -205,8 +208,9 @@ fn parse_stream(value: &Value) -> Option<u32> {
 }
 
 fn clean(text: &str, key: &Secret, chars_max: usize) -> String {
+    // A shorter key is no secret, and would be found in the middle of words.
     let text = match key.reveal() {
-        "" => text.to_owned(),
+        key if key.len() < KEY_BYTES_MIN => text.to_owned(),
         key => text.replace(key, "••••"),
     };
     text.chars().filter(|c| !c.is_control()).take(chars_max).collect()

@@ -75,7 +75,7 @@ impl Link {
         self.publisher.finish(self.clock.now().mono)?;
         self.flush().await?;
         let half_closed = self.writer.shutdown().await;
-        half_closed.map_err(|source| ClientError::Broken { step: Step::Finished, source })?;
+        half_closed.map_err(|cause| ClientError::Broken { step: Step::Finished, cause })?;
         let deadline = Instant::now() + self.limits.linger_max;
         // What it still says changes nothing, nor does how it leaves.
         while let Ok(true) = self.read_until(deadline).await {}
@@ -102,7 +102,7 @@ impl Link {
                     read = self.reader.read_buf(&mut self.input) => self.take_read(read)?,
                     wrote = self.writer.write_buf(&mut bytes) => match wrote {
                         Ok(_) => deadline = Instant::now() + self.limits.send_stall_max,
-                        Err(source) => return Err(self.explain(source).await),
+                        Err(cause) => return Err(self.explain(cause).await),
                     },
                     () = time::sleep_until(deadline) => {
                         return Err(ClientError::Stalled { after: self.limits.send_stall_max });
@@ -118,13 +118,13 @@ impl Link {
         match read {
             Ok(0) => Err(ClientError::Closed { step }),
             Ok(_) => self.publisher.handle_bytes(&self.input.split(), self.clock.now().mono),
-            Err(source) => Err(ClientError::Broken { step, source }),
+            Err(cause) => Err(ClientError::Broken { step, cause }),
         }
     }
 
     /// A server that refuses writes why and then closes. When our write fails first, its words
     /// may still be in the receive buffer, and they say more than the broken pipe.
-    async fn explain(&mut self, source: io::Error) -> ClientError {
+    async fn explain(&mut self, cause: io::Error) -> ClientError {
         let step = self.publisher.step();
         let deadline = Instant::now() + TICK;
         loop {
@@ -133,7 +133,7 @@ impl Link {
                 Err(said @ (ClientError::Refused { .. } | ClientError::Ended { .. })) => {
                     return said;
                 }
-                Ok(false) | Err(_) => return ClientError::Broken { step, source },
+                Ok(false) | Err(_) => return ClientError::Broken { step, cause },
             }
         }
     }
@@ -141,7 +141,7 @@ impl Link {
 
 async fn connect(target: &Target, after: Duration) -> Result<TcpStream, ClientError> {
     let address = (target.host.as_str(), target.port);
-    let unreachable = |source| ClientError::Unreachable { authority: target.authority(), source };
+    let unreachable = |cause| ClientError::Unreachable { authority: target.authority(), cause };
     let connected = time::timeout(after, TcpStream::connect(address)).await;
     let socket = connected
         .map_err(|_| unreachable(io::Error::from(io::ErrorKind::TimedOut)))?

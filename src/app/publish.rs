@@ -1,0 +1,152 @@
+//! `ghostlight publish`: a file goes to an RTMP server as if it were live.
+
+mod pace;
+mod progress;
+mod reel;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{Limits, SystemClock};
+use crate::media::{FlvTag, FlvTagKind};
+use crate::rtmp::client::{ClientError, Link, MediaKind, Target};
+
+pub(super) use pace::Pace;
+pub(super) use progress::Progress;
+pub(super) use reel::Reel;
+use reel::{ReelError, Round};
+
+/// How fast `--speed` may play.
+const SPEED_MIN: f64 = 0.01;
+const SPEED_MAX: f64 = 100.0;
+
+#[derive(Clone, Debug, Args)]
+pub struct PublishArgs {
+    /// The file to publish
+    #[arg(value_name = "FILE.flv")]
+    pub file: PathBuf,
+    /// Where to: rtmp://host[:port]/app/key
+    #[arg(long, value_name = "ADDRESS", value_parser = Target::parse)]
+    pub to: Target,
+    /// Begin again at the end, for ever
+    #[arg(long = "loop")]
+    pub repeat: bool,
+    /// Send faster or slower than real time; the timestamps stay the file's
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = parse_speed)]
+    pub speed: f64,
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed: Option<f64> = text.parse().ok();
+    speed
+        .filter(|speed| (SPEED_MIN..=SPEED_MAX).contains(speed))
+        .ok_or_else(|| format!("a number from {SPEED_MIN} to {SPEED_MAX}"))
+}
+
+/// Publishes the file and returns when it is over or `stop` asks for the end, both of which are
+/// success. A refusal, a lost connection or a file that cannot be read is one error.
+pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let name = args.file.display().to_string();
+    let mut reel = Reel::open(&args.file).await.with_context(|| name.clone())?;
+    let progress = Progress::new(&args.to, reel.bytes());
+    let link = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        link = Link::open(args.to, &Limits::default(), Arc::new(SystemClock::new())) => link?,
+    };
+    let pace = Pace::new(args.speed);
+    let played = play(link, &mut reel, args.repeat, pace, &progress, &stop).await;
+    progress.finish();
+    match played {
+        Ok(()) => {}
+        Err(PlayError::File(error)) => return Err(error).context(name),
+        Err(PlayError::Server(error)) => return Err(error.into()),
+    }
+    if reel.is_truncated() {
+        progress.say(&format!("{name} ends in the middle of a tag; what is whole was sent"));
+    }
+    Ok(())
+}
+
+/// Why playing ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlayError {
+    #[error(transparent)]
+    File(#[from] ReelError),
+    #[error(transparent)]
+    Server(#[from] ClientError),
+}
+
+/// Plays the reel, once or for ever, and says goodbye to the server.
+pub(super) async fn play(
+    mut link: Link,
+    reel: &mut Reel,
+    repeat: bool,
+    mut pace: Pace,
+    progress: &Progress,
+    stop: &CancellationToken,
+) -> Result<(), PlayError> {
+    let mut round = Round::new(repeat);
+    loop {
+        let Some(tag) = reel.next_tag().await? else {
+            if !repeat {
+                break;
+            }
+            reel.rewind().await?;
+            round.begin_again();
+            continue;
+        };
+        let Some(media) = round.place(&tag) else { continue };
+        let due = pace.due(media, tokio::time::Instant::now());
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            listened = link.listen_until(due) => listened?,
+        }
+        let bytes = tag.body.len();
+        tokio::select! {
+            biased;
+            wrote = link.write(kind(&tag), wrap(media), tag.body) => wrote?,
+            // The server takes nothing more, so there is no goodbye to say either.
+            () = stop.cancelled() => return Ok(()),
+        }
+        progress.sent(bytes, media, reel.position());
+    }
+    Ok(link.finish().await?)
+}
+
+fn kind(tag: &FlvTag) -> MediaKind {
+    match tag.kind {
+        FlvTagKind::Audio => MediaKind::Audio,
+        FlvTagKind::Video => MediaKind::Video,
+        FlvTagKind::Script => MediaKind::Metadata,
+    }
+}
+
+/// RTMP's time is the running one modulo 2^32 ms (Adobe RTMP 1.0, section 5.1).
+fn wrap(media_millis: u64) -> u32 {
+    u32::try_from(media_millis & u64::from(u32::MAX)).expect("masked to 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_a_sane_number() {
+        assert!(parse_speed("2.5").is_ok_and(|speed| speed > 2.4));
+        for bad in ["0", "-1", "1e9", "nan", "inf", "fast", ""] {
+            parse_speed(bad).expect_err(bad);
+        }
+    }
+
+    #[test]
+    fn time_wraps_at_32_bits() {
+        assert_eq!(wrap(4_294_967_295), u32::MAX);
+        assert_eq!(wrap(4_294_967_296), 0);
+    }
+}
