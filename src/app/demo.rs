@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +64,7 @@ async fn play_once(
     clock: &Arc<dyn Clock>,
     stop: &CancellationToken,
 ) -> Result<(), PlayError> {
-    let mut reel = Reel::embedded(CLIP).await?;
+    let mut reel = Reel::new(Bytes::from_static(CLIP))?;
     let link = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),

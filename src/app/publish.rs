@@ -35,7 +35,7 @@ pub struct PublishArgs {
     /// Begin again at the end, for ever
     #[arg(long = "loop")]
     pub repeat: bool,
-    /// Send faster or slower than real time; the timestamps stay the file's
+    /// Send faster or slower than real time (0.01 to 100); the timestamps stay the file's
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = parse_speed)]
     pub speed: f64,
 }
@@ -53,10 +53,11 @@ pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<(
     let name = args.file.display().to_string();
     let mut reel = Reel::open(&args.file).await.with_context(|| name.clone())?;
     let progress = Progress::new(&args.to, reel.bytes());
+    let (limits, clock) = (Limits::default(), Arc::new(SystemClock::new()));
     let link = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        link = Link::open(args.to, &Limits::default(), Arc::new(SystemClock::new())) => link?,
+        link = Link::open(args.to, &limits, clock) => link?,
     };
     let pace = Pace::new(args.speed);
     let played = play(link, &mut reel, args.repeat, pace, &progress, &stop).await;
@@ -92,11 +93,11 @@ pub(super) async fn play(
 ) -> Result<(), PlayError> {
     let mut round = Round::new(repeat);
     loop {
-        let Some(tag) = reel.next_tag().await? else {
+        let Some(tag) = reel.next_tag()? else {
             if !repeat {
                 break;
             }
-            reel.rewind().await?;
+            reel.rewind()?;
             round.begin_again();
             continue;
         };

@@ -35,13 +35,13 @@ struct State {
 
 impl Progress {
     /// For a file of `bytes`.
-    pub(super) fn new(target: &Target, bytes: u64) -> Self {
+    pub(super) fn new(target: &Target, bytes: usize) -> Self {
         if !std::io::stderr().is_terminal() {
             let progress = Self::with(Out::Lines);
             progress.say(&format!("publishing to {target}"));
             return progress;
         }
-        let bar = ProgressBar::new(bytes);
+        let bar = ProgressBar::new(to_u64(bytes));
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {msg}")
             .expect("a template without mistakes")
             .progress_chars("=> ");
@@ -61,16 +61,16 @@ impl Progress {
     }
 
     /// A message went out: its length, its media time, and how far the file has been read.
-    pub(super) fn sent(&self, bytes: usize, media_millis: u64, position: u64) {
+    pub(super) fn sent(&self, bytes: usize, media_millis: u64, position: usize) {
         let now = Instant::now();
         let mut state = self.state.lock().expect("nothing panics under this lock");
-        state.bytes = state.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        state.bytes = state.bytes.saturating_add(to_u64(bytes));
         state.media_millis = media_millis;
         state.start.get_or_insert(now);
         match &self.out {
             Out::Bar(bar) => {
                 bar.set_message(state.text(now));
-                bar.set_position(position);
+                bar.set_position(to_u64(position));
             }
             Out::Lines => {
                 let last = *state.said.get_or_insert(now);
@@ -121,6 +121,10 @@ impl State {
             kilobits / 10 % 100,
         )
     }
+}
+
+fn to_u64(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

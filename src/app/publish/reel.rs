@@ -1,16 +1,16 @@
-use std::io::{self, SeekFrom};
+use std::io;
 use std::path::Path;
 
-use bytes::BytesMut;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use bytes::Bytes;
 
 use crate::media::{
     AudioContent, AudioTag, FlvFileError, FlvReader, FlvTag, FlvTagKind, VideoContent, VideoTag,
 };
 
-/// What one read of a file takes.
-const READ_BYTES: usize = 64 * 1024;
+/// Longest tag that is read: what a message of RTMP can hold.
+const TAG_BYTES_MAX: usize = 0xFF_FFFF;
+/// Longest file that is read; it lies in memory while it plays.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Why a file cannot be played.
 #[derive(Debug, thiserror::Error)]
@@ -21,122 +21,80 @@ pub(crate) enum ReelError {
     Flv(#[from] FlvFileError),
     #[error("the file is empty")]
     Empty,
-    #[error("the FLV file holds no audio and no video")]
+    #[error("the file has {got} bytes, at most {FILE_BYTES_MAX} can be played")]
+    TooLong { got: u64 },
+    #[error("the FLV file holds no whole picture and no sound")]
     NoMedia,
 }
 
-/// The tags of an FLV file, from the disk or from the binary itself.
+/// The tags of an FLV file that lies in memory.
 #[derive(Debug)]
 pub(crate) struct Reel {
-    source: Source,
-    bytes: u64,
-    position: u64,
-    input: BytesMut,
+    file: Bytes,
     reader: FlvReader,
     truncated: bool,
 }
 
-#[derive(Debug)]
-enum Source {
-    File(File),
-    Memory { all: &'static [u8], rest: &'static [u8] },
-}
-
 impl Reel {
-    /// Opens a file and reads up to its first picture or sound, so that what cannot be played is
-    /// known before a server hears of it.
+    /// Reads a file from the disk.
     pub(crate) async fn open(path: &Path) -> Result<Self, ReelError> {
-        let file = File::open(path).await?;
-        let bytes = file.metadata().await?.len();
-        Self::checked(Source::File(file), bytes).await
+        let got = tokio::fs::metadata(path).await?.len();
+        if got > FILE_BYTES_MAX {
+            return Err(ReelError::TooLong { got });
+        }
+        Self::new(Bytes::from(tokio::fs::read(path).await?))
     }
 
-    /// A file that is part of the binary.
-    pub(crate) async fn embedded(all: &'static [u8]) -> Result<Self, ReelError> {
-        let bytes = u64::try_from(all.len()).unwrap_or(u64::MAX);
-        Self::checked(Source::Memory { all, rest: all }, bytes).await
-    }
-
-    async fn checked(source: Source, bytes: u64) -> Result<Self, ReelError> {
-        if bytes == 0 {
+    /// Reads up to the first picture or sound, so that what cannot be played is known before a
+    /// server hears of it.
+    pub(crate) fn new(file: Bytes) -> Result<Self, ReelError> {
+        if file.is_empty() {
             return Err(ReelError::Empty);
         }
-        let mut reel = Self {
-            source,
-            bytes,
-            position: 0,
-            input: BytesMut::new(),
-            reader: FlvReader::new(),
-            truncated: false,
-        };
+        let reader = FlvReader::new(file.clone(), TAG_BYTES_MAX)?;
+        let mut reel = Self { file, reader: reader.clone(), truncated: false };
         loop {
-            match reel.next_tag().await? {
+            match reel.next_tag()? {
                 None => return Err(ReelError::NoMedia),
                 Some(tag) if tag.kind == FlvTagKind::Script => {}
                 Some(_) => break,
             }
         }
-        reel.rewind().await?;
-        Ok(reel)
+        Ok(Self { reader, ..reel })
     }
 
-    /// The next tag, or `None` at the end. Not safe to drop half-way.
-    pub(crate) async fn next_tag(&mut self) -> Result<Option<FlvTag>, ReelError> {
-        loop {
-            if let Some(tag) = self.reader.next_tag(&mut self.input)? {
-                return Ok(Some(tag));
+    /// The next tag, or `None` at the end, also where the end cuts a tag off.
+    pub(crate) fn next_tag(&mut self) -> Result<Option<FlvTag>, ReelError> {
+        match self.reader.next() {
+            None => Ok(None),
+            Some(Ok(tag)) => Ok(Some(tag)),
+            Some(Err(FlvFileError::Truncated { .. })) => {
+                self.truncated = true;
+                Ok(None)
             }
-            let read = self.read().await?;
-            if read == 0 {
-                self.truncated = self.reader.is_truncated(&self.input);
-                return Ok(None);
-            }
-            self.position = self.position.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+            Some(Err(error)) => Err(error.into()),
         }
     }
 
     /// Back to the beginning.
-    pub(crate) async fn rewind(&mut self) -> Result<(), ReelError> {
-        match &mut self.source {
-            Source::File(file) => {
-                file.seek(SeekFrom::Start(0)).await?;
-            }
-            Source::Memory { all, rest } => *rest = all,
-        }
-        self.position = 0;
-        self.input.clear();
-        self.reader = FlvReader::new();
+    pub(crate) fn rewind(&mut self) -> Result<(), ReelError> {
+        self.reader = FlvReader::new(self.file.clone(), TAG_BYTES_MAX)?;
         Ok(())
     }
 
     /// Length of the file.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    pub(crate) fn bytes(&self) -> usize {
+        self.file.len()
     }
 
     /// How far the file has been read.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
+    pub(crate) fn position(&self) -> usize {
+        self.reader.position()
     }
 
     /// Whether the file was found to end in the middle of a tag.
     pub(crate) fn is_truncated(&self) -> bool {
         self.truncated
-    }
-
-    async fn read(&mut self) -> io::Result<usize> {
-        match &mut self.source {
-            Source::File(file) => {
-                self.input.reserve(READ_BYTES);
-                file.read_buf(&mut self.input).await
-            }
-            Source::Memory { rest, .. } => {
-                let (piece, left) = rest.split_at(READ_BYTES.min(rest.len()));
-                self.input.extend_from_slice(piece);
-                *rest = left;
-                Ok(piece.len())
-            }
-        }
     }
 }
 
@@ -254,9 +212,9 @@ mod tests {
     use super::*;
     use crate::app::demo::CLIP;
 
-    async fn play(reel: &mut Reel, round: &mut Round) -> Vec<(FlvTagKind, Content, u64)> {
+    fn play(reel: &mut Reel, round: &mut Round) -> Vec<(FlvTagKind, Content, u64)> {
         let mut placed = Vec::new();
-        while let Some(tag) = reel.next_tag().await.expect("a whole clip") {
+        while let Some(tag) = reel.next_tag().expect("a whole clip") {
             if let Some(media) = round.place(&tag) {
                 placed.push((tag.kind, Content::of(&tag), media));
             }
@@ -264,14 +222,14 @@ mod tests {
         placed
     }
 
-    #[tokio::test]
-    async fn the_clip_loops_without_a_seam() {
-        let mut reel = Reel::embedded(CLIP).await.expect("a clip");
+    #[test]
+    fn the_clip_loops_without_a_seam() {
+        let mut reel = Reel::new(Bytes::from_static(CLIP)).expect("a clip");
         let mut round = Round::new(true);
         let mut all = Vec::new();
         for _ in 0..3 {
-            all.extend(play(&mut reel, &mut round).await);
-            reel.rewind().await.expect("memory");
+            all.extend(play(&mut reel, &mut round));
+            reel.rewind().expect("memory");
             round.begin_again();
         }
         let setups = all.iter().filter(|(_, content, _)| *content == Content::Setup).count();
@@ -289,27 +247,27 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn once_means_with_its_end() {
-        let mut reel = Reel::embedded(CLIP).await.expect("a clip");
-        let all = play(&mut reel, &mut Round::new(false)).await;
+    #[test]
+    fn once_means_with_its_end() {
+        let mut reel = Reel::new(Bytes::from_static(CLIP)).expect("a clip");
+        let all = play(&mut reel, &mut Round::new(false));
         assert!(all.iter().any(|(_, content, _)| *content == Content::End));
         assert!(!reel.is_truncated());
         assert_eq!(reel.position(), reel.bytes());
     }
 
-    #[tokio::test]
-    async fn what_cannot_be_played_is_known_at_once() {
-        let error = async |bytes| Reel::embedded(bytes).await.expect_err("an error").to_string();
-        assert_eq!(error(b"").await, "the file is empty");
-        assert_eq!(error(b"RIFF....").await, "this is no FLV file");
-        assert_eq!(error(&CLIP[..200]).await, "the FLV file holds no audio and no video");
+    #[test]
+    fn what_cannot_be_played_is_known_at_once() {
+        let error = |bytes| Reel::new(Bytes::from_static(bytes)).expect_err("an error").to_string();
+        assert_eq!(error(b""), "the file is empty");
+        assert_eq!(error(b"RIFF...."), "this is no FLV file: it does not start with FLV");
+        assert_eq!(error(&CLIP[..200]), "the FLV file holds no whole picture and no sound");
     }
 
-    #[tokio::test]
-    async fn a_cut_file_is_played_as_far_as_it_is_whole() {
-        let mut reel = Reel::embedded(&CLIP[..100_000]).await.expect("a clip");
-        assert!(!play(&mut reel, &mut Round::new(false)).await.is_empty());
+    #[test]
+    fn a_cut_file_is_played_as_far_as_it_is_whole() {
+        let mut reel = Reel::new(Bytes::from_static(&CLIP[..100_000])).expect("a clip");
+        assert!(!play(&mut reel, &mut Round::new(false)).is_empty());
         assert!(reel.is_truncated());
     }
 }
