@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use quick_m3u8::config::ParsingOptionsBuilder;
 use quick_m3u8::{HlsLine, Reader};
 
-use super::super::script_tests::Script;
+use super::super::cut_script::Script;
 use super::*;
 use crate::testing::delta::apply_delta;
 use crate::testing::lint::{check_playlist, check_reload};

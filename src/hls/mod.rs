@@ -17,13 +17,13 @@ mod segmenter;
 mod sound;
 
 // Cuts to playlists.
+#[cfg(test)]
+mod cut_script;
 mod edge;
 mod lowlatency;
 mod multivariant;
 mod names;
 mod playlist;
-#[cfg(test)]
-mod script_tests;
 mod window;
 
 pub use edge::{Edge, Reach, Want};

@@ -149,7 +149,8 @@ impl Window {
     }
 
     /// Lists no more than `span` from now on (never more than the window was made for), and
-    /// never less than the floor of every playlist.
+    /// never less than the floor of every playlist. While it is limited, what leaves the playlist
+    /// is freed at once: the memory is needed.
     pub fn limit_span(&mut self, span: Duration, now: MonoTime) {
         self.span_now = span.min(self.span);
         self.trim(now);
@@ -371,6 +372,9 @@ impl Window {
             self.unlist_first(now);
         }
         self.expire(now);
+        while self.left > 0 && self.span_now < self.span {
+            self.evict();
+        }
         while self.is_over_budget() {
             if self.left == 0 {
                 if self.remaining_without_first().is_none() {

@@ -1,4 +1,4 @@
-use super::super::script_tests::{FIRST_MSN, Script};
+use super::super::cut_script::{FIRST_MSN, Script};
 use super::*;
 
 fn secs(secs: u64) -> Duration {
@@ -128,8 +128,10 @@ fn bytes_are_accounted_and_bounded() {
 fn a_limited_span_shrinks_at_once_and_grows_back() {
     let mut script = Script::new(60).run(&"S ".repeat(40));
     assert_eq!(script.window.duration(), secs(60));
+    let bytes = script.window.bytes();
     script.window.limit_span(secs(20), script.now);
     assert_eq!(script.window.duration(), secs(20));
+    assert!(script.window.bytes() * 2 < bytes, "what left the playlist is freed");
     script.window.limit_span(Duration::MAX, script.now);
     let script = script.run(&"S ".repeat(40));
     assert_eq!(script.window.duration(), secs(60));
