@@ -7,6 +7,7 @@ pub mod config;
 pub mod gate;
 pub mod hls;
 pub mod hub;
+pub mod live;
 pub mod media;
 pub mod rtmp;
 pub mod store;

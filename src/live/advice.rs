@@ -1,0 +1,152 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::MediaTime;
+use crate::media::{Frame, TrackKind};
+
+/// Above this the latency and the start of playback suffer.
+const KEYFRAME_INTERVAL_MAX: Duration = Duration::from_secs(4);
+/// Rates that cameras and encoders are set to, in thousandths of a frame a second.
+const USUAL_RATES: &[u32] = &[
+    10_000, 12_500, 15_000, 20_000, 23_976, 24_000, 25_000, 29_970, 30_000, 48_000, 50_000, 59_940,
+    60_000, 90_000, 100_000, 119_880, 120_000,
+];
+
+/// What the broadcaster could set better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Keyframes are further apart than segments are meant to be long.
+    KeyframeInterval { measured: Duration, wanted: Duration },
+}
+
+impl Advice {
+    /// A stable word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyframeInterval { .. } => "keyframe_interval",
+        }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyframeInterval { measured, wanted } => {
+                let (measured, wanted) = (measured.as_secs_f64(), wanted.as_secs_f64());
+                write!(f, "keyframe interval {measured:.1} s, set {wanted:.0} s")
+            }
+        }
+    }
+}
+
+/// Watches the rhythm of a broadcast's video: how far keyframes are apart and how many frames
+/// come a second.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    run: u32,
+    keyframe: Option<MediaTime>,
+    frames: u32,
+    interval: Option<Duration>,
+    rate_millis: Option<u32>,
+}
+
+impl Pulse {
+    pub(super) fn observe(&mut self, frame: &Frame) {
+        if frame.track != TrackKind::Video {
+            return;
+        }
+        if self.run != frame.run {
+            *self = Self { run: frame.run, rate_millis: self.rate_millis, ..Self::default() };
+        }
+        let since = self.keyframe.map(|keyframe| (frame.dts - keyframe).to_duration());
+        if frame.keyframe {
+            if let Some(since) = since.filter(|since| !since.is_zero()) {
+                self.interval = Some(since);
+                self.rate_millis = rate(self.frames, since).or(self.rate_millis);
+            }
+            self.keyframe = Some(frame.dts);
+            self.frames = 0;
+        } else if let Some(since) = since
+            && since > self.interval.unwrap_or(KEYFRAME_INTERVAL_MAX)
+        {
+            self.interval = Some(since);
+        }
+        self.frames += 1;
+    }
+
+    /// Thousandths of a frame a second over the last GOP, where it is one of the usual rates.
+    pub(super) fn rate_millis(&self) -> Option<u32> {
+        self.rate_millis
+    }
+
+    pub(super) fn advice(&self, wanted: Duration) -> Vec<Advice> {
+        let long = self.interval.filter(|interval| *interval > KEYFRAME_INTERVAL_MAX.max(wanted));
+        long.map(|measured| Advice::KeyframeInterval { measured, wanted }).into_iter().collect()
+    }
+}
+
+/// The usual rate nearest to what was counted, if one is within one in two hundred: times come in
+/// whole milliseconds, so a short GOP cannot tell 29.97 from 30 and the stated rate goes first.
+fn rate(frames: u32, length: Duration) -> Option<u32> {
+    let micros = u64::try_from(length.as_micros()).ok()?;
+    let counted = u64::from(frames).checked_mul(1_000_000_000)?.checked_div(micros)?;
+    let counted = u32::try_from(counted).ok()?;
+    let nearest = USUAL_RATES.iter().copied().min_by_key(|rate| rate.abs_diff(counted))?;
+    (nearest.abs_diff(counted) <= nearest / 200).then_some(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::media::Format;
+
+    /// Feeds `gops` GOPs of `frames` frames that are `micros` apart.
+    fn pulse(gops: u32, frames: u32, micros: i64) -> Pulse {
+        let mut pulse = Pulse::default();
+        for n in 0..gops * frames {
+            let dts = MediaTime::from_millis(i64::from(n) * micros / 1_000);
+            pulse.observe(&Frame {
+                track: TrackKind::Video,
+                dts,
+                pts: dts,
+                keyframe: n % frames == 0,
+                run: 0,
+                format: Arc::new(Format { video: None, audio: None }),
+                payload: Bytes::new(),
+            });
+        }
+        pulse
+    }
+
+    const WANTED: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn a_long_keyframe_interval_is_told() {
+        let advice = pulse(3, 250, 33_333).advice(WANTED);
+        let texts: Vec<_> = advice.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["keyframe interval 8.3 s, set 2 s"]);
+        assert_eq!(pulse(3, 60, 33_333).advice(WANTED), []);
+    }
+
+    #[test]
+    fn an_open_gop_is_told_before_it_ends() {
+        assert_eq!(pulse(1, 100, 33_333).advice(WANTED), []);
+        assert_eq!(pulse(1, 150, 33_333).advice(WANTED).len(), 1);
+    }
+
+    // H61
+    #[test]
+    fn a_usual_rate_is_recognised_from_millisecond_times() {
+        for (frames, micros, rate) in
+            [(60, 33_333, Some(30_000)), (120, 16_667, Some(60_000)), (50, 40_000, Some(25_000))]
+        {
+            assert_eq!(pulse(3, frames, micros).rate_millis(), rate);
+        }
+        assert_eq!(pulse(3, 60, 27_000).rate_millis(), None, "37 frames a second are unusual");
+        assert_eq!(pulse(1, 60, 33_333).rate_millis(), None, "one GOP is not over yet");
+    }
+}

@@ -1,0 +1,58 @@
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What this room counts. Cloning shares the numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    pub(super) segments: Counter,
+    pub(super) parts: Counter,
+    pub(super) gap_parts: Counter,
+    pub(super) missed_frames: Counter,
+    pub(super) faults: Counter,
+    pub(super) renditions: Gauge,
+    pub(super) window_bytes: Gauge,
+    pub(super) held: Gauge,
+}
+
+impl Metrics {
+    /// Makes the numbers and shows them in `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let made = metrics.clone();
+        registry.register("live_segments", "Whole segments listed", made.segments);
+        registry.register("live_parts", "Parts listed, missing ones included", made.parts);
+        registry.register("live_gap_parts", "Parts of missing media listed", made.gap_parts);
+        let help = "Frames a packager was too slow to read";
+        registry.register("live_missed_frames", help, made.missed_frames);
+        registry.register("live_faults", "Packagers that died of a defect", made.faults);
+        registry.register(
+            "live_renditions",
+            "Renditions held, ended ones included",
+            made.renditions,
+        );
+        registry.register("live_window_bytes", "Media held for viewers", made.window_bytes);
+        registry.register("live_held_requests", "Requests that wait for media", made.held);
+        metrics
+    }
+
+    /// Requests that wait for a version or a part right now.
+    pub fn held_requests(&self) -> i64 {
+        self.held.get()
+    }
+
+    pub(super) fn hold(&self) -> Held {
+        self.held.inc();
+        Held(self.held.clone())
+    }
+}
+
+/// One waiting request; counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held(Gauge);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,288 @@
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::stage_tests::{Stage, judge_all, text};
+use super::super::{Advice, EndReason, Media, RenditionState, Wait};
+use super::*;
+use crate::base::ChannelId;
+use crate::gate::Admission;
+use crate::hls::MediaName;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+// H17
+#[test]
+fn the_first_media_sequence_is_above_zero_and_rises_with_time() {
+    assert_eq!(first_msn(WallTime::from_unix_millis(0)), MediaSeq(1));
+    assert_eq!(first_msn(WallTime::from_unix_millis(MSN_EPOCH * 1_000)), MediaSeq(1));
+    assert_eq!(first_msn(WallTime::from_unix_millis(1_795_248_000_000)), MediaSeq(217_411_200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_becomes_a_rendition() {
+    let stage = Stage::new();
+    let begun = Instant::now();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    let rendition = {
+        encoder.run(100).await;
+        stage.rendition("studio")
+    };
+    assert_eq!(rendition.state(), RenditionState::Starting);
+    assert!(rendition.published().is_none());
+    let first = stage.tasks.spawn({
+        let rendition = rendition.clone();
+        async move { (rendition.first_published().await.expect("it goes live"), Instant::now()) }
+    });
+    encoder.run(5_000).await;
+    let (first, seen) = first.await.unwrap();
+    // One GOP of two seconds makes the first whole segment.
+    assert!(seen - begun < Duration::from_millis(2_200), "{:?}", seen - begun);
+    assert_eq!((first.segments, first.ended), (1, false));
+    assert_eq!(rendition.state(), RenditionState::Live);
+    assert_eq!(rendition.advice(), []);
+    let multivariant = rendition.multivariant("").expect("media is known");
+    let line = String::from_utf8(multivariant.plain().to_vec()).unwrap();
+    for said in ["CODECS=\"avc1.64000d\"", "RESOLUTION=320x180", "FRAME-RATE=30.000"] {
+        assert!(line.contains(said), "{line}");
+    }
+    assert!(line.ends_with(&format!("\n{}/live.m3u8\n", rendition.broadcast_id())), "{line}");
+    let again = rendition.multivariant("").expect("media is known");
+    assert!(Arc::ptr_eq(&multivariant, &again), "the same text is not written twice");
+}
+
+// H25, H26, H35, H37, H44, R47: the publisher is lost and comes back; the same playlist goes on.
+#[tokio::test(start_paused = true)]
+async fn a_lost_publisher_leaves_a_gap_and_resumes() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(5_000).await;
+    let rendition = stage.rendition("studio");
+    let judged = stage.tasks.spawn(judge_all(rendition.clone()));
+    drop(encoder);
+    sleep(secs(10)).await;
+    assert_eq!(rendition.state(), RenditionState::Away);
+    let away = rendition.published().expect("still served");
+    assert!(text(&away).contains(",GAP=YES\n"), "{}", text(&away));
+    let mut encoder = stage.encoder("studio", Admission::Resume).await;
+    encoder.run(5_000).await;
+    assert_eq!(rendition.state(), RenditionState::Live);
+    encoder.finish(EndReason::Finished);
+    let versions = judged.await.expect("every version is clean");
+    let last = text(versions.last().unwrap());
+    assert_eq!(last.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{last}");
+    assert!(last.matches("#EXT-X-GAP\n").count() >= 4, "{last}");
+    assert!(last.ends_with("#EXT-X-ENDLIST\n"));
+    // A version for each part of missing media, none late.
+    assert!(versions.len() > (10_000 + 5_000) / 270, "{}", versions.len());
+}
+
+// H37, R47: nobody comes back, so the playlist ends.
+#[tokio::test(start_paused = true)]
+async fn the_resume_window_ends_the_playlist() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    drop(encoder);
+    sleep(secs(59)).await;
+    assert_eq!(rendition.state(), RenditionState::Away);
+    sleep(secs(3)).await;
+    let RenditionState::Ended { reason: EndReason::Lost, .. } = rendition.state() else {
+        panic!("{:?}", rendition.state());
+    };
+    assert!(rendition.published().expect("the final playlist").ended);
+}
+
+// H29, H31, H100: the final playlist outlives the broadcast, then the media outlives the playlist.
+#[tokio::test(start_paused = true)]
+async fn an_ended_broadcast_is_served_for_a_while() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(9_000).await;
+    let rendition = stage.rendition("studio");
+    let newest = rendition.published().unwrap().last_msn;
+    let Wait::Later(held) = rendition.wait_for(crate::hls::Want { msn: newest.next(), part: None })
+    else {
+        panic!("the next segment is not there yet");
+    };
+    encoder.finish(EndReason::Finished);
+    let last = timeout(secs(1), held).await.expect("at once").expect("the final playlist");
+    assert!(last.ended);
+    sleep(secs(595)).await;
+    assert!(rendition.published().is_some());
+    let part = MediaName::Part(stage.metrics.parts.get());
+    assert!(matches!(rendition.media(&part), Media::Ready(_)));
+    sleep(secs(7)).await;
+    assert!(rendition.published().is_none());
+    assert!(matches!(rendition.media(&part), Media::Ready(_)));
+    assert!(stage.directory.find(rendition.channel(), rendition.broadcast_id()).is_some());
+    sleep(secs(10)).await;
+    assert!(stage.directory.current(rendition.channel()).is_none());
+}
+
+// H32: a channel's next broadcast has other addresses; the old ones still work.
+#[tokio::test(start_paused = true)]
+async fn a_channel_goes_live_again() {
+    let stage = Stage::new();
+    for _ in 0..2 {
+        let mut encoder = stage.encoder("studio", Admission::Start).await;
+        encoder.run(3_000).await;
+        encoder.finish(EndReason::Finished);
+        sleep(secs(1)).await;
+    }
+    let current = stage.rendition("studio");
+    assert_eq!(stage.directory.list().len(), 1);
+    let all = stage.directory.all();
+    assert_eq!(all.len(), 2);
+    assert!(all[0].broadcast_id() < current.broadcast_id());
+    let found = stage.directory.find(current.channel(), all[0].broadcast_id());
+    assert!(found.is_some_and(|found| found.published().is_some_and(|p| p.ended)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_without_media_ends_without_a_playlist() {
+    let stage = Stage::new();
+    let encoder = stage.encoder("studio", Admission::Start).await;
+    sleep(secs(1)).await;
+    let rendition = stage.rendition("studio");
+    let waiting = stage.tasks.spawn({
+        let rendition = rendition.clone();
+        async move { rendition.first_published().await.is_none() }
+    });
+    sleep(secs(1)).await;
+    encoder.finish(EndReason::Finished);
+    assert!(waiting.await.unwrap());
+    assert!(rendition.published().is_none() && rendition.multivariant("").is_none());
+    assert!(matches!(rendition.state(), RenditionState::Ended { .. }));
+}
+
+// D37: a defect ends its own broadcast and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_one_broadcast() {
+    let stage = Stage::new();
+    let mut one = stage.encoder("one", Admission::Start).await;
+    let mut two = stage.encoder("two", Admission::Start).await;
+    tokio::join!(one.run(3_050), two.run(3_050));
+    sleep(Duration::from_millis(1)).await;
+    // The first to read the clock is the packager that this frame wakes.
+    one.write();
+    stage.clock.broken.store(true, Ordering::SeqCst);
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    assert!(!stage.clock.broken.load(Ordering::SeqCst));
+    tokio::join!(one.run(3_000), two.run(3_000));
+    let RenditionState::Ended { reason: EndReason::Faulted(rule), .. } =
+        stage.rendition("one").state()
+    else {
+        panic!("{:?}", stage.rendition("one").state());
+    };
+    assert_eq!(rule, "packager_fault");
+    assert!(stage.rendition("one").published().is_some_and(|p| p.ended));
+    assert_eq!(stage.rendition("two").state(), RenditionState::Live);
+    assert!(stage.registry.find(&ChannelId::parse("one").unwrap()).is_none());
+    assert_eq!(stage.metrics.faults.get(), 1);
+}
+
+// D35: stopping the node ends every playlist.
+#[tokio::test(start_paused = true)]
+async fn stopping_ends_every_playlist() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    stage.stop.cancel();
+    stage.tasks.close();
+    stage.tasks.wait().await;
+    assert!(text(&rendition.published().unwrap()).ends_with("#EXT-X-ENDLIST\n"));
+}
+
+// R25
+#[tokio::test(start_paused = true)]
+async fn a_window_over_its_limit_ends_the_broadcast() {
+    let limits = Limits { window_bytes_max: 100_000, ..Limits::default() };
+    let stage = Stage::with(limits, Settings::default());
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(20_000).await;
+    let RenditionState::Ended { reason: EndReason::Faulted(rule), .. } =
+        stage.rendition("studio").state()
+    else {
+        panic!("{:?}", stage.rendition("studio").state());
+    };
+    assert_eq!(rule, "window_bytes_max");
+}
+
+// House rule: all rings and windows together; ended ones go first, then the longest shrink.
+#[tokio::test(start_paused = true)]
+async fn memory_is_shared_out() {
+    let limits = Limits { memory_bytes_max: 1_500_000, ..Limits::default() };
+    let stage = Stage::with(limits, Settings::default());
+    let mut old = stage.encoder("old", Admission::Start).await;
+    old.run(10_000).await;
+    old.finish(EndReason::Finished);
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(20_000).await;
+    assert!(stage.directory.current(&ChannelId::parse("old").unwrap()).is_some());
+    let mut second = stage.encoder("second", Admission::Start).await;
+    tokio::join!(encoder.run(30_000), second.run(30_000));
+    assert!(stage.directory.current(&ChannelId::parse("old").unwrap()).is_none());
+    let held: usize = stage.directory.all().iter().map(|r| r.window_bytes()).sum();
+    assert!(held < 1_500_000, "{held}");
+    for channel in ["studio", "second"] {
+        let length = stage.rendition(channel).duration();
+        assert!(secs(12) <= length && length < secs(24), "{channel}: {length:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_closing_date_is_shown_from_the_next_version_on() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    assert!(!text(&rendition.published().unwrap()).contains("DATERANGE"));
+    stage.closing.send_replace(Some(Closing { at: WallTime::from_unix_millis(1_795_300_000_000) }));
+    encoder.run(1_000).await;
+    assert!(text(&rendition.published().unwrap()).contains("#EXT-X-DATERANGE:ID=\"closing-"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_keyframe_interval_plays_and_is_told() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.gop = 250;
+    encoder.run(100).await;
+    let rendition = stage.rendition("studio");
+    let judged = stage.tasks.spawn(judge_all(rendition.clone()));
+    encoder.run(30_000).await;
+    assert!(rendition.published().is_some());
+    let [Advice::KeyframeInterval { measured, wanted }] = rendition.advice()[..] else {
+        panic!("{:?}", rendition.advice());
+    };
+    assert_eq!((measured.as_millis() / 100, wanted), (83, secs(2)));
+    encoder.finish(EndReason::Finished);
+    judged.await.expect("every version is clean");
+}
+
+// A packager that was held up goes on at the newest keyframe; the hole is in the playlist.
+#[tokio::test(start_paused = true)]
+async fn a_packager_that_fell_behind_lists_a_gap() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    let judged = stage.tasks.spawn(judge_all(rendition.clone()));
+    tokio::task::yield_now().await;
+    for _ in 0..300 {
+        encoder.write();
+    }
+    encoder.run(4_000).await;
+    encoder.finish(EndReason::Finished);
+    let versions = judged.await.expect("every version is clean");
+    let last = text(versions.last().unwrap());
+    assert!(stage.metrics.missed_frames.get() > 0);
+    assert_eq!(last.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{last}");
+    assert!(last.contains("#EXT-X-GAP\n"), "{last}");
+}
