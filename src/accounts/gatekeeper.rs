@@ -5,14 +5,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::memory::{closing_entry, last_declared, latch_of, record_of};
 use crate::base::{ChannelId, Clock, MonoTime, Now, WallTime};
 use crate::gate::{
-    Admission, Change, Latch, Operation, Policy, Reached, Refusal, Schedule, ScheduleSettings,
-    Shortened, StartPermit, Turn, Verdict,
+    Admission, Latch, Operation, Policy, Reached, Refusal, Schedule, Shortened, StartPermit,
+    Verdict,
 };
-use crate::store::{
-    GateEntry, GateEntryKind, LatchRecord, ReachedRecord, Saved, Store, StoreError,
-};
+use crate::store::{GateEntry, GateEntryKind, LatchRecord, Saved, Store, StoreError};
 
 /// How often turns and reopenings are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -206,11 +205,7 @@ impl Gatekeeper {
             (memory.stored, memory.generation)
         };
         let news = latch.reached.filter(|reached| stored != Some(*reached));
-        let entry = news.map(|reached| GateEntry {
-            at: now.wall,
-            kind: GateEntryKind::Closed,
-            text: format!("{} = {}", reached.turn, reached.at),
-        });
+        let entry = news.map(|reached| closing_entry(reached, now.wall));
         let record = record_of(&latch, generation);
         let saved = time::timeout(SAVE_TIME_MAX, store.save_latch(&record, entry.as_ref())).await;
         let failed = |error: &str| {
@@ -285,8 +280,7 @@ impl Gatekeeper {
 
     async fn tell_history(&self) {
         let Some(store) = &self.shared.store else { return };
-        let Ok(log) = store.gate_log().await else { return };
-        let history: Arc<[Change]> = log.iter().map(|(entry, _)| change_of(entry)).collect();
+        let Ok(history) = super::history(&**store).await else { return };
         if *history != *self.current().history() {
             self.change(|policy| policy.with_history(history));
         }
@@ -300,91 +294,6 @@ impl Gatekeeper {
 impl Shared {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The schedule that the server of this store last ran under, for a command that was started
-/// without the server's configuration.
-pub async fn declared_schedule(store: &dyn Store) -> Result<Option<Schedule>, StoreError> {
-    let log = store.gate_log().await?;
-    let settings = last_declared(&log).map(ScheduleSettings::parse_description);
-    // What a server recorded was a schedule then; a zone may have left the database since.
-    Ok(settings.and_then(|settings| Schedule::build(&settings).ok().flatten()))
-}
-
-/// The stored memory of the gate.
-pub async fn recorded_latch(store: &dyn Store) -> Result<Latch, StoreError> {
-    store.latch().await.map(|record| latch_of(&record))
-}
-
-/// Why a closed gate stays closed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReopenError {
-    #[error(
-        "the schedule itself closes new broadcasts since {since}; move sunset.publish_close_at \
-         first, then reopen"
-    )]
-    Scheduled { since: WallTime },
-    #[error("the gate is not held closed; there is nothing to reopen")]
-    NotLatched,
-    #[error("a reason is needed: it is recorded and shown")]
-    NoReason,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Lets go of the latch, by an operator's word, with a reason that everybody can read. A server
-/// that runs on the same store hears of it within two seconds.
-pub async fn reopen(
-    store: &dyn Store,
-    schedule: Option<Schedule>,
-    reason: &str,
-    now: WallTime,
-) -> Result<(), ReopenError> {
-    let reason = reason.trim();
-    if reason.is_empty() {
-        return Err(ReopenError::NoReason);
-    }
-    let without = Policy::new(schedule.clone(), Latch::default());
-    if let Verdict::Refuse(refusal) = without.decide(Operation::Start, now) {
-        let since = refusal.as_closed().map_or(now, |closed| closed.since);
-        return Err(ReopenError::Scheduled { since });
-    }
-    let held = Policy::new(schedule, recorded_latch(store).await?);
-    if matches!(held.decide(Operation::Start, now), Verdict::Allow { .. }) {
-        return Err(ReopenError::NotLatched);
-    }
-    let kind = GateEntryKind::Reopened;
-    store.reopen(&GateEntry { at: now, kind, text: reason.to_owned() }).await?;
-    Ok(())
-}
-
-fn last_declared(log: &[(GateEntry, [u8; 32])]) -> Option<&str> {
-    let declared = |entry: &&GateEntry| entry.kind == GateEntryKind::Declared;
-    log.iter().rev().map(|(entry, _)| entry).find(declared).map(|entry| entry.text.as_str())
-}
-
-/// A turn that this version does not know was written by a later one: closed is closed.
-fn latch_of(record: &LatchRecord) -> Latch {
-    let reached = record.reached.as_ref().map(|reached| Reached {
-        turn: Turn::parse(&reached.turn).unwrap_or(Turn::PublishClose),
-        at: reached.at,
-    });
-    Latch { reached, high_water: record.high_water }
-}
-
-fn record_of(latch: &Latch, generation: i64) -> LatchRecord {
-    let reached = latch
-        .reached
-        .map(|reached| ReachedRecord { turn: reached.turn.as_str().to_owned(), at: reached.at });
-    LatchRecord { reached, high_water: latch.high_water, generation }
-}
-
-fn change_of(entry: &GateEntry) -> Change {
-    Change {
-        at: entry.at.to_string(),
-        kind: entry.kind.as_str().to_owned(),
-        text: entry.text.clone(),
     }
 }
 

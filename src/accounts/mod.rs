@@ -5,8 +5,11 @@
 mod gatekeeper;
 mod issue;
 mod keys;
+mod memory;
+mod offline;
 mod token;
 
-pub use gatekeeper::{Gatekeeper, ReopenError, declared_schedule, recorded_latch, reopen};
+pub use gatekeeper::Gatekeeper;
 pub use issue::{Issued, issue_key};
 pub use keys::{KeyError, KeyGrant, Keys};
+pub use offline::{ReopenError, ask, declared_schedule, history, recorded_policy, reopen};
