@@ -13,3 +13,6 @@ pub use gatekeeper::Gatekeeper;
 pub use issue::{Issued, issue_key};
 pub use keys::{KeyError, KeyGrant, Keys};
 pub use offline::{ReopenError, ask, declared_schedule, history, recorded_policy, reopen};
+
+#[cfg(test)]
+mod testing;

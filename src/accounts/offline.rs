@@ -3,22 +3,24 @@ use std::sync::Arc;
 use super::memory::{closing_entry, last_declared, latch_of, record_of};
 use crate::base::WallTime;
 use crate::gate::{
-    Change, Latch, Operation, Policy, Schedule, ScheduleSettings, Verdict, build_time,
+    Change, ClockFault, Latch, Operation, Policy, Refusal, Schedule, ScheduleSettings, Verdict,
 };
 use crate::store::{GateEntry, GateEntryKind, Store, StoreError};
 
 /// The gate as a command sees it, with the server running or not: the schedule of the command's
-/// own configuration or, where it has none, the one that the server last recorded.
+/// own configuration or, where it has none, the one that the server last recorded. `built` is
+/// [`crate::gate::build_time`].
 pub async fn recorded_policy(
     store: &dyn Store,
     schedule: Option<Schedule>,
+    built: Option<WallTime>,
 ) -> Result<Policy, StoreError> {
     let schedule = match schedule {
         Some(schedule) => Some(schedule),
         None => declared_schedule(store).await?,
     };
     let latch = latch_of(&store.latch().await?);
-    Ok(Policy::new(schedule, latch).built_at(build_time()))
+    Ok(Policy::new(schedule, latch).built_at(built))
 }
 
 /// Asks the gate on behalf of a command. A refusal by the schedule is remembered before it is
@@ -66,6 +68,8 @@ pub enum ReopenError {
          first, then reopen"
     )]
     Scheduled { since: WallTime },
+    #[error("{0}; set it first")]
+    Clock(ClockFault),
     #[error("the gate is not held closed; there is nothing to reopen")]
     NotHeld,
     #[error("a reason is needed: it is recorded and shown")]
@@ -87,9 +91,13 @@ pub async fn reopen(
         return Err(ReopenError::NoReason);
     }
     let without_memory = policy.clone().with_latch(Latch::default());
-    if let Verdict::Refuse(refusal) = without_memory.decide(Operation::Start, now) {
-        let since = refusal.as_closed().map_or(now, |closed| closed.since);
-        return Err(ReopenError::Scheduled { since });
+    if let Some(fault) = without_memory.clock_fault(now) {
+        return Err(ReopenError::Clock(fault));
+    }
+    if let Verdict::Refuse(Refusal::BroadcastsClosed(closed)) =
+        without_memory.decide(Operation::Start, now)
+    {
+        return Err(ReopenError::Scheduled { since: closed.since });
     }
     if matches!(policy.decide(Operation::Start, now), Verdict::Allow { .. }) {
         return Err(ReopenError::NotHeld);

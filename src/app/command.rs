@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::Clock;
+use crate::base::{Clock, WallTime};
 use crate::gate::Schedule;
 
 /// What every command that works on the data folder needs from the configuration.
@@ -12,4 +12,6 @@ pub struct Inputs {
     /// The schedule of the configuration, if it declares one.
     pub schedule: Option<Schedule>,
     pub clock: Arc<dyn Clock>,
+    /// [`crate::gate::build_time`]: a clock that reads less is not believed.
+    pub built: Option<WallTime>,
 }

@@ -119,8 +119,8 @@ impl<'a> Command<'a> {
 
     /// The gate's word on what this command is about to do.
     async fn admit(&self, operation: Operation) -> anyhow::Result<()> {
-        let schedule = self.inputs.schedule.clone();
-        let policy = accounts::recorded_policy(&*self.store, schedule).await?;
+        let Inputs { schedule, built, .. } = self.inputs;
+        let policy = accounts::recorded_policy(&*self.store, schedule.clone(), *built).await?;
         match accounts::ask(&*self.store, &policy, operation, self.now).await? {
             Verdict::Allow { .. } => Ok(()),
             Verdict::Refuse(refusal) => bail!(refusal),

@@ -9,7 +9,7 @@ use super::Inputs;
 use super::keys::{print, table};
 use crate::accounts;
 use crate::base::WallTime;
-use crate::gate::{DeclaredInstant, OperationState, Phase, Policy, StatusDocument};
+use crate::gate::{DeclaredInstant, Latch, OperationState, Phase, Policy, StatusDocument};
 use crate::store;
 
 /// The exit code tells the phase: 0 open, 10 announced, 20 finishing, 30 read-only, 40 gone.
@@ -51,17 +51,17 @@ pub async fn run(args: &SunsetArgs, inputs: &Inputs) -> anyhow::Result<ExitCode>
 async fn recorded(inputs: &Inputs) -> anyhow::Result<Policy> {
     let schedule = inputs.schedule.clone();
     Ok(match store::open_existing(&inputs.data).await? {
-        Some(store) => accounts::recorded_policy(&*store, schedule)
+        Some(store) => accounts::recorded_policy(&*store, schedule, inputs.built)
             .await?
             .with_history(accounts::history(&*store).await?),
-        None => Policy::new(schedule, Default::default()),
+        None => Policy::new(schedule, Latch::default()).built_at(inputs.built),
     })
 }
 
 async fn reopen(inputs: &Inputs, reason: &str, now: WallTime) -> anyhow::Result<()> {
     let store = store::open_existing(&inputs.data).await?;
     let store = store.with_context(|| format!("no data in {}", inputs.data.display()))?;
-    let policy = accounts::recorded_policy(&*store, inputs.schedule.clone()).await?;
+    let policy = accounts::recorded_policy(&*store, inputs.schedule.clone(), inputs.built).await?;
     Ok(accounts::reopen(&*store, &policy, reason, now).await?)
 }
 

@@ -136,7 +136,9 @@ impl std::error::Error for Refusal {}
 impl Closed {
     fn write(&self, f: &mut fmt::Formatter<'_>, what: &str) -> fmt::Result {
         write!(f, "{what} {}.", self.since)?;
-        if self.still_possible.contains(&Operation::WatchLive) {
+        let finishing = self.operation == Operation::Start
+            && self.still_possible.contains(&Operation::WatchLive);
+        if finishing {
             f.write_str(" Running broadcasts may finish and be watched.")?;
         }
         match &self.info {

@@ -1,0 +1,123 @@
+//! A store that can be switched off, for the tests of this room.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::base::{BroadcastId, ChannelId, KeyId, MonoTime, Now, WallTime};
+use crate::store::{
+    self, BroadcastRecord, ChannelRecord, Created, GateEntry, KeyRecord, LatchRecord, Pepper,
+    Revoked, Saved, Store, StoreError,
+};
+
+/// A moment: seconds since the start, and milliseconds on a calendar of its own.
+pub(super) fn now(seconds: u64, wall: i64) -> Now {
+    let mono = MonoTime::from_start(Duration::from_secs(seconds));
+    Now { mono, wall: WallTime::from_unix_millis(wall) }
+}
+
+#[derive(Debug)]
+pub(super) struct Switched {
+    inner: Arc<dyn Store>,
+    off: AtomicBool,
+    saves: AtomicUsize,
+}
+
+impl Switched {
+    pub(super) fn on() -> Arc<Self> {
+        let (off, saves) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { inner: store::in_memory(), off, saves })
+    }
+
+    pub(super) fn switch(&self, off: bool) {
+        self.off.store(off, Ordering::Relaxed);
+    }
+
+    /// Attempts to store the latch, successful or not.
+    pub(super) fn saves(&self) -> usize {
+        self.saves.load(Ordering::Relaxed)
+    }
+
+    fn up(&self) -> Result<&dyn Store, StoreError> {
+        if self.off.load(Ordering::Relaxed) { Err(StoreError::Full) } else { Ok(&*self.inner) }
+    }
+}
+
+#[async_trait]
+impl Store for Switched {
+    async fn revision(&self) -> Result<i64, StoreError> {
+        self.up()?.revision().await
+    }
+
+    async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {
+        self.up()?.channels().await
+    }
+
+    async fn create_channel(&self, id: &ChannelId, at: WallTime) -> Result<Created, StoreError> {
+        self.up()?.create_channel(id, at).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.up()?.keys().await
+    }
+
+    async fn add_key(&self, key: &KeyRecord, instead_of: Option<&KeyId>) -> Result<(), StoreError> {
+        self.up()?.add_key(key, instead_of).await
+    }
+
+    async fn revoke_key(&self, id: &KeyId, at: WallTime) -> Result<Revoked, StoreError> {
+        self.up()?.revoke_key(id, at).await
+    }
+
+    async fn touch_keys(&self, used: &[(KeyId, WallTime)]) -> Result<(), StoreError> {
+        self.up()?.touch_keys(used).await
+    }
+
+    async fn pepper(&self) -> Result<Pepper, StoreError> {
+        self.up()?.pepper().await
+    }
+
+    async fn latch(&self) -> Result<LatchRecord, StoreError> {
+        self.up()?.latch().await
+    }
+
+    async fn save_latch(
+        &self,
+        latch: &LatchRecord,
+        entry: Option<&GateEntry>,
+    ) -> Result<Saved, StoreError> {
+        self.saves.fetch_add(1, Ordering::Relaxed);
+        self.up()?.save_latch(latch, entry).await
+    }
+
+    async fn reopen(&self, entry: &GateEntry) -> Result<LatchRecord, StoreError> {
+        self.up()?.reopen(entry).await
+    }
+
+    async fn log_gate(&self, entry: &GateEntry) -> Result<(), StoreError> {
+        self.up()?.log_gate(entry).await
+    }
+
+    async fn gate_log(&self) -> Result<Vec<(GateEntry, [u8; 32])>, StoreError> {
+        self.up()?.gate_log().await
+    }
+
+    fn next_broadcast_id(&self, now: WallTime) -> BroadcastId {
+        self.inner.next_broadcast_id(now)
+    }
+
+    async fn record_start(&self, broadcast: &BroadcastRecord) -> Result<(), StoreError> {
+        self.up()?.record_start(broadcast).await
+    }
+
+    async fn record_end(
+        &self,
+        id: BroadcastId,
+        at: WallTime,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.up()?.record_end(id, at, reason).await
+    }
+}
