@@ -5,7 +5,6 @@ mod command;
 pub mod demo;
 pub mod keys;
 mod listen;
-mod listen;
 pub mod publish;
 pub mod sunset;
 mod telemetry;
