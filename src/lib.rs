@@ -6,6 +6,7 @@ pub mod base;
 pub mod config;
 pub mod gate;
 pub mod hls;
+pub mod http;
 pub mod hub;
 pub mod live;
 pub mod media;

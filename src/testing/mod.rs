@@ -3,6 +3,8 @@
 //! the server may use it.
 
 pub mod clips;
+pub mod clock;
 pub mod delta;
+pub mod fuzz_http;
 pub mod lint;
 mod playlist;

@@ -1,0 +1,310 @@
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, debug_span, warn};
+
+use super::admin::{Admin, Encoder};
+use super::answer::Site;
+use super::conn::{self, Ended, Line, Setting};
+use super::metrics::{Counted, Metrics};
+use super::site::{Context, Readiness, Viewers};
+use super::slots::Slots;
+use super::tls::Tls;
+use super::watchdog::Pulse;
+use super::wire::Outflow;
+use crate::base::{ConnId, Limits};
+
+/// What the kernel may keep of an answer for one connection (W2).
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// How long the accept loop rests when the process has no descriptor left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for HTTP: {0}")]
+pub struct ListenError(#[from] io::Error);
+
+/// The viewers' listeners, all over one set of limits and one site.
+#[derive(Clone, Debug)]
+pub struct Server {
+    door: Door<Viewers>,
+}
+
+impl Server {
+    /// Connections become tasks of `tracker`, which the application waits for when it stops.
+    pub fn new(context: Context, tracker: TaskTracker) -> Self {
+        let door = Door {
+            limits: Arc::clone(&context.limits),
+            metrics: context.metrics.clone(),
+            slots: Slots::new(&context.limits, &context.settings.trusted_proxies),
+            tracker,
+            conn_ids: Arc::default(),
+            site: Arc::new(Viewers::new(context)),
+        };
+        Self { door }
+    }
+
+    /// Accepts from a bound socket until `stop`; with `tls` every connection is encrypted.
+    /// Connections live on in the tracker: each finishes its answers and ends within the drain
+    /// grace.
+    pub async fn serve(
+        &self,
+        listener: std::net::TcpListener,
+        tls: Option<Tls>,
+        stop: CancellationToken,
+    ) -> Result<(), ListenError> {
+        self.door.serve(listener, tls, stop).await
+    }
+
+    /// Serves one connection that somebody else made, such as a pipe within the process.
+    pub fn serve_stream<S>(&self, io: S, tls: Option<Tls>, stop: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.door.welcome(io, None, tls, stop);
+    }
+}
+
+/// The operator's listener: `/metrics`, `/healthz`, `/readyz`.
+#[derive(Clone, Debug)]
+pub struct AdminServer {
+    door: Door<Admin>,
+}
+
+impl AdminServer {
+    /// `encoder` writes all metrics of the process.
+    pub fn new(
+        encoder: Encoder,
+        readiness: Readiness,
+        metrics: Metrics,
+        limits: Arc<Limits>,
+        tracker: TaskTracker,
+    ) -> Self {
+        let door = Door {
+            site: Arc::new(Admin::new(encoder, readiness)),
+            slots: Slots::new(&limits, &[]),
+            limits,
+            metrics,
+            tracker,
+            conn_ids: Arc::default(),
+        };
+        Self { door }
+    }
+
+    /// As [`Server::serve`].
+    pub async fn serve(
+        &self,
+        listener: std::net::TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), ListenError> {
+        self.door.serve(listener, None, stop).await
+    }
+
+    /// As [`Server::serve_stream`].
+    pub fn serve_stream<S>(&self, io: S, stop: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.door.welcome(io, None, None, stop);
+    }
+}
+
+/// An accept loop and its connections, for any site.
+#[derive(Debug)]
+struct Door<H> {
+    site: Arc<H>,
+    limits: Arc<Limits>,
+    metrics: Metrics,
+    slots: Slots,
+    tracker: TaskTracker,
+    conn_ids: Arc<AtomicU64>,
+}
+
+impl<H> Clone for Door<H> {
+    fn clone(&self) -> Self {
+        Self {
+            site: Arc::clone(&self.site),
+            limits: Arc::clone(&self.limits),
+            metrics: self.metrics.clone(),
+            slots: self.slots.clone(),
+            tracker: self.tracker.clone(),
+            conn_ids: Arc::clone(&self.conn_ids),
+        }
+    }
+}
+
+impl<H: Site> Door<H> {
+    /// Accepts from a bound socket until `stop`. Connections live on in the tracker: each
+    /// finishes its answers and ends within the drain grace.
+    async fn serve(
+        &self,
+        listener: std::net::TcpListener,
+        tls: Option<Tls>,
+        stop: CancellationToken,
+    ) -> Result<(), ListenError> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let mut spare = Spare::take();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((io, peer)) => {
+                    // A socket that refuses its options is on its way out; a read will say so.
+                    if let Err(err) = prepare(&io) {
+                        debug!(%err, "socket options");
+                    }
+                    self.welcome(io, Some(peer.ip()), tls.clone(), &stop);
+                }
+                Err(err) => match Trouble::of(&err) {
+                    Trouble::Peer => debug!(%err, "a connection was gone before it was accepted"),
+                    Trouble::Exhausted => {
+                        warn!(%err, "out of descriptors or memory; refusing a connection");
+                        self.metrics.count_refused("descriptors");
+                        spare.refuse_one(&listener).await;
+                        sleep(EXHAUSTED_PAUSE).await;
+                    }
+                    Trouble::Listener => return Err(err.into()),
+                },
+            }
+        }
+    }
+
+    /// Gives a connection its slot and its task, or closes it.
+    fn welcome<S>(&self, io: S, peer: Option<IpAddr>, tls: Option<Tls>, stop: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let slot = match self.slots.take(peer) {
+            Ok(slot) => slot,
+            Err(why) => return self.metrics.count_refused(why.as_str()),
+        };
+        let id = ConnId(self.conn_ids.fetch_add(1, Ordering::Relaxed));
+        let door = self.clone();
+        let stop = stop.clone();
+        let span = debug_span!("conn", %id, http = true);
+        let counted = Counted::new(&self.metrics.connections);
+        self.tracker.spawn(
+            async move {
+                let _held = (slot, counted);
+                door.serve_one(io, id, tls, stop).await;
+            }
+            .instrument(span),
+        );
+    }
+
+    async fn serve_one<S>(&self, io: S, id: ConnId, tls: Option<Tls>, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let pulse = Arc::new(Pulse::default());
+        let io = Outflow::new(io, Arc::clone(&pulse));
+        let setting = Setting {
+            site: Arc::clone(&self.site),
+            limits: Arc::clone(&self.limits),
+            metrics: self.metrics.clone(),
+            tracker: self.tracker.clone(),
+            stop,
+        };
+        let ended = match tls {
+            None => conn::serve(Line { io, id, protocol: None, tls: false, pulse }, &setting).await,
+            Some(tls) => match tls.accept(io, &self.limits).await {
+                Ok((io, protocol)) => {
+                    let line = Line { io, id, protocol, tls: true, pulse };
+                    // On the heap, so that plain connections are not as large as encrypted ones.
+                    Box::pin(conn::serve(line, &setting)).await
+                }
+                Err(err) => {
+                    debug!(%err, "no TLS connection");
+                    return self.metrics.count_refused(err.as_str());
+                }
+            },
+        };
+        match ended {
+            Ended::Done => {}
+            Ended::Cut(close) => {
+                debug!(reason = close.as_str(), "connection closed");
+                self.metrics.count_closed(close);
+            }
+            Ended::Broken(err) => debug!(%err, "connection broken"),
+            Ended::Unreadable(err) => debug!(%err, "connection unreadable"),
+        }
+    }
+}
+
+fn prepare(io: &TcpStream) -> io::Result<()> {
+    io.set_nodelay(true)?;
+    // The kernel books twice what it is told, for its own bookkeeping.
+    SockRef::from(io).set_send_buffer_size(SEND_BUFFER_BYTES / 2)
+}
+
+/// Whose trouble a failed accept is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The peer left while it waited.
+    Peer,
+    /// No descriptor or memory left: it passes (W7).
+    Exhausted,
+    /// The listener itself is broken.
+    Listener,
+}
+
+impl Trouble {
+    fn of(err: &io::Error) -> Self {
+        const ENOMEM: i32 = 12;
+        const ENFILE: i32 = 23;
+        const EMFILE: i32 = 24;
+        const EINVAL: i32 = 22;
+        const EBADF: i32 = 9;
+        const ENOTSOCK: i32 = 88;
+        const ENOBUFS: i32 = 105;
+        match err.raw_os_error() {
+            Some(ENOMEM | ENFILE | EMFILE | ENOBUFS) => Self::Exhausted,
+            Some(EINVAL | EBADF | ENOTSOCK) => Self::Listener,
+            // Linux hands errors of the waiting connection to accept: ECONNABORTED, EPROTO, ...
+            Some(_) | None => Self::Peer,
+        }
+    }
+}
+
+/// One descriptor kept aside, so that a connection can be taken off the queue and closed while
+/// the process has no other left; else the queue's head would wake us for ever.
+#[derive(Debug)]
+struct Spare(Option<File>);
+
+impl Spare {
+    fn take() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    async fn refuse_one(&mut self, listener: &TcpListener) {
+        if self.0.take().is_none() {
+            *self = Self::take();
+            return;
+        }
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => drop(accepted),
+            // Somebody else took it.
+            () = std::future::ready(()) => {}
+        }
+        *self = Self::take();
+    }
+}
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

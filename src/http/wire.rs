@@ -1,0 +1,221 @@
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::watchdog::{Protocol, Pulse};
+
+/// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Bytes already read from a connection to learn its protocol, to be read again.
+#[derive(Debug, Default)]
+pub(super) struct Prefix {
+    bytes: [u8; PREFACE.len()],
+    from: usize,
+    to: usize,
+}
+
+/// Reads just enough to tell HTTP/2 with prior knowledge from HTTP/1.1. Not safe to drop half-way
+/// except together with the connection.
+pub(super) async fn sniff<S: AsyncRead + Unpin>(io: &mut S) -> io::Result<(Protocol, Prefix)> {
+    let mut prefix = Prefix::default();
+    loop {
+        let (read, rest) = prefix.bytes.split_at_mut(prefix.to);
+        if !PREFACE.starts_with(read) {
+            return Ok((Protocol::Http1, prefix));
+        }
+        if rest.is_empty() {
+            return Ok((Protocol::Http2, prefix));
+        }
+        match io.read(rest).await? {
+            0 => return Ok((Protocol::Http1, prefix)),
+            count => prefix.to += count,
+        }
+    }
+}
+
+/// The reading side as the HTTP library sees it: the prefix again, then the connection, with
+/// a look at every byte of HTTP/1.1.
+///
+/// The library takes a bare line feed for the end of a line, as RFC 9112 (2.2) lets it; a proxy
+/// before us may not, and then the two see different requests. Since no route takes a body, all
+/// that a peer sends are heads, and any bare line feed among them is noted.
+#[derive(Debug)]
+pub(super) struct Inflow<S> {
+    io: S,
+    prefix: Prefix,
+    protocol: Protocol,
+    after_return: bool,
+    pulse: Arc<Pulse>,
+}
+
+impl<S> Inflow<S> {
+    pub(super) fn new(io: S, prefix: Prefix, protocol: Protocol, pulse: Arc<Pulse>) -> Self {
+        Self { io, prefix, protocol, after_return: false, pulse }
+    }
+
+    fn inspect(&mut self, fresh: &[u8]) {
+        if fresh.is_empty() || self.protocol == Protocol::Http2 {
+            return;
+        }
+        self.pulse.set_head_begun();
+        for &byte in fresh {
+            if byte == b'\n' && !self.after_return {
+                self.pulse.set_bare_line_feed();
+            }
+            self.after_return = byte == b'\r';
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Inflow<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let waiting = this.prefix.bytes.get(this.prefix.from..this.prefix.to).unwrap_or(&[]);
+        if waiting.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        } else {
+            let count = waiting.len().min(buf.remaining());
+            buf.put_slice(waiting.get(..count).expect("not more than there is"));
+            this.prefix.from += count;
+        }
+        this.inspect(buf.filled().get(before..).unwrap_or(&[]));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Inflow<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+/// The writing side of the socket itself, below any encryption: it tells the watchdog how much
+/// the peer takes and whether a write waits for it.
+#[derive(Debug)]
+pub(super) struct Outflow<S> {
+    io: S,
+    pulse: Arc<Pulse>,
+}
+
+impl<S> Outflow<S> {
+    pub(super) fn new(io: S, pulse: Arc<Pulse>) -> Self {
+        Self { io, pulse }
+    }
+
+    fn note(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(count)) => self.pulse.add_sent(*count),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.pulse.set_write_blocked(),
+        }
+        result
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Outflow<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Outflow<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.note(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.note(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn sniffed(bytes: &[u8]) -> (Protocol, Vec<u8>, bool) {
+        let mut io = bytes;
+        let (protocol, prefix) = sniff(&mut io).await.unwrap();
+        let pulse = Arc::new(Pulse::default());
+        let mut inflow = Inflow::new(io, prefix, protocol, Arc::clone(&pulse));
+        let mut seen = Vec::new();
+        inflow.read_to_end(&mut seen).await.unwrap();
+        (protocol, seen, pulse.has_bare_line_feed())
+    }
+
+    #[tokio::test]
+    async fn the_preface_tells_the_protocol_and_is_read_again() {
+        let mut h2 = PREFACE.to_vec();
+        h2.extend_from_slice(b"\0\0\0\x04");
+        assert_eq!(sniffed(&h2).await, (Protocol::Http2, h2.clone(), false));
+        for head in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"P", b"", b"PRI * HTTP/1.1\r\n\r\n"] {
+            assert_eq!(sniffed(head).await, (Protocol::Http1, head.to_vec(), false));
+        }
+    }
+
+    /// W14
+    #[tokio::test]
+    async fn a_bare_line_feed_is_seen() {
+        for head in [&b"GET / HTTP/1.1\n\n"[..], b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", b"\n"] {
+            assert!(sniffed(head).await.2, "{head:?}");
+        }
+    }
+}
