@@ -262,7 +262,7 @@ impl Cutter {
 
     /// Lists the open part, with `end` in ticks of the reference.
     fn close_part(&mut self, end: i64, listing: &mut Listing, out: &mut Vec<Cut>) {
-        let tolerance = self.frame_ticks() / 2;
+        let tolerance = self.frame_ticks() * 3 / 4;
         let end = end.max(self.part_start + 1);
         let (video_end, audio_end) = match self.reference {
             TrackKind::Video => (end, self.companion_end()),

@@ -144,7 +144,7 @@ impl Pace {
         self.fixed || self.recent.iter().all(|delta| (delta - usual).abs() <= tolerated)
     }
 
-    /// The mean of the recent intervals without the odd ones; the stated or a usual rate where
+    /// The mean of the recent intervals, those over lost frames left out; the stated or a usual rate where
     /// it comes close to one.
     fn measure(&self) -> Interval {
         if let Some(stated) = self.stated
@@ -152,15 +152,16 @@ impl Pace {
         {
             return stated;
         }
-        let mut sorted: Vec<i64> = self.recent.iter().copied().collect();
+        let mut sorted = [i64::MAX; REMEMBERED];
+        for (slot, delta) in sorted.iter_mut().zip(&self.recent) {
+            *slot = *delta;
+        }
         sorted.sort_unstable();
-        let median = sorted.get(sorted.len() / 2).copied().unwrap_or(1);
-        let near: Vec<i64> = sorted
-            .into_iter()
-            .filter(|&d| median / 2 <= d && d <= median.saturating_mul(2))
-            .collect();
-        let count = i64::try_from(near.len()).unwrap_or(1).max(1);
-        let mean = near.iter().sum::<i64>() / count;
+        let median = sorted.get(self.recent.len() / 2).copied().unwrap_or(1);
+        let usual = |delta: &&i64| **delta <= median.saturating_mul(3);
+        let (sum, count) =
+            self.recent.iter().filter(usual).fold((0, 0), |(sum, count), d| (sum + d, count + 1));
+        let mean: i64 = sum / count.max(1);
         let close = |candidate: &Interval, percent: i64| {
             (candidate.micros() - mean).abs().saturating_mul(100) <= mean.saturating_mul(percent)
         };

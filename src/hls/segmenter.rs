@@ -16,6 +16,9 @@ const LEARNING_MAX: Duration = Duration::from_millis(500);
 /// millisecond still rounds to the target chosen for it.
 const GOP_JITTER: Duration = Duration::from_millis(5);
 
+/// Farther from zero no media time makes sense: a century.
+const TIME_MAX: MediaTime = MediaTime::from_millis(100 * 366 * 86_400_000);
+
 /// Turns the frames of one broadcast into parts and segments.
 ///
 /// # The targets, and what they promise
@@ -76,13 +79,9 @@ impl Segmenter {
     }
 
     /// Takes the next frame and adds what it completes to `out`. A frame of a track that its
-    /// format does not have is ignored.
+    /// format does not have, or of another century, is ignored.
     pub fn push(&mut self, frame: &Arc<Frame>, out: &mut Vec<Cut>) {
-        let known = match frame.track {
-            TrackKind::Video => frame.format.video.is_some(),
-            TrackKind::Audio => frame.format.audio.is_some(),
-        };
-        if !known {
+        if !is_sensible(frame) {
             return;
         }
         if self.is_break(frame) {
@@ -115,7 +114,7 @@ impl Segmenter {
     /// does nothing.
     pub fn fill_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
         self.interrupt(out);
-        self.listing.fill_gap(until, out);
+        self.listing.fill_gap(until.min(TIME_MAX), out);
     }
 
     /// The broadcast ended: closes what is open.
@@ -133,10 +132,12 @@ impl Segmenter {
     fn is_break(&self, frame: &Frame) -> bool {
         let Some((run, format)) = &self.run else { return true };
         let same = Arc::ptr_eq(format, &frame.format) || *format == frame.format;
-        let hole = match &self.state {
-            State::Cutting(cutter) => frame.dts - cutter.position(),
-            State::Waiting { .. } | State::Learning { .. } => MediaTime::ZERO,
+        let position = match &self.state {
+            State::Cutting(cutter) => Some(cutter.position()),
+            State::Learning { held, .. } => held.last().map(|newest| newest.dts),
+            State::Waiting { .. } => None,
         };
+        let hole = position.map_or(MediaTime::ZERO, |position| frame.dts - position);
         *run != frame.run || !same || MediaTime::from(SEGMENT_TARGET_MAX) < hole
     }
 
@@ -203,6 +204,14 @@ impl Segmenter {
         }
         self.state = State::Cutting(Box::new(cutter));
     }
+}
+
+fn is_sensible(frame: &Frame) -> bool {
+    let known = match frame.track {
+        TrackKind::Video => frame.format.video.is_some(),
+        TrackKind::Audio => frame.format.audio.is_some(),
+    };
+    known && frame.dts <= TIME_MAX && MediaTime::ZERO - frame.dts <= TIME_MAX
 }
 
 /// The targets for a broadcast that begins like this.

@@ -374,6 +374,8 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (100_i64..1_500).prop_map(|d| ('v', d, false, 0)),
         20 => (1_i64..60).prop_map(|d| ('a', d, true, 0)),
         1 => (0_i64..1_500).prop_map(|d| ('a', d, true, 0)),
+        1 => prop::sample::select(vec![i64::MIN, -1_i64 << 40, 1 << 31, 1 << 40, i64::MAX])
+            .prop_map(|at| ('w', at, true, at)),
         1 => Just(('r', 0, false, 0)),
         1 => Just(('f', 0, false, 0)),
         1 => (0_i64..6_000).prop_map(|d| ('g', d, false, 0)),
@@ -396,6 +398,11 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
                     'a' => {
                         audio += delta;
                         steps.push(maker.audio(MediaTime::from_millis(audio)));
+                    }
+                    'w' => {
+                        let at = MediaTime::from_micros(delta);
+                        steps.push(maker.video(at, MediaTime::from_micros(offset), b"p", key));
+                        steps.push(maker.audio(at));
                     }
                     'r' => maker.run += 1,
                     'f' => {
@@ -438,5 +445,8 @@ proptest! {
         if let Err(broken) = laws(&cuts) {
             prop_assert!(false, "{}\n{}", broken, text(&cuts));
         }
+        // Within one frame of where it would be without jitter.
+        let tolerance = MediaTime::from_micros(1_000_000 / i64::from(rate) + 9_000);
+        prop_assert!(offsets_within(&cuts, &steps, tolerance), "{}", text(&cuts));
     }
 }
