@@ -25,8 +25,7 @@ fn moment(seconds: u64, millis: i64) -> Now {
 }
 
 async fn open(store: &Arc<Switched>, closing: i64, at: Now) -> Gatekeeper {
-    let store = Arc::clone(store) as Arc<dyn Store>;
-    Gatekeeper::open(store, schedule(closing), None, at).await.unwrap()
+    Gatekeeper::open(store.clone(), schedule(closing), None, at).await.unwrap()
 }
 
 async fn start(gatekeeper: &Gatekeeper, at: Now) -> Result<StartPermit, Refusal> {
@@ -62,8 +61,7 @@ async fn a_restart_reopens_nothing() {
         let restarted = open(&store, closing, moment(0, -5_000)).await;
         start(&restarted, moment(0, -5_000)).await.unwrap_err();
     }
-    let none = Arc::clone(&store) as Arc<dyn Store>;
-    let undeclared = Gatekeeper::open(none, None, None, moment(0, 9)).await.unwrap();
+    let undeclared = Gatekeeper::open(store.clone(), None, None, moment(0, 9)).await.unwrap();
     start(&undeclared, moment(0, 9)).await.unwrap_err();
 }
 

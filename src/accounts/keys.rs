@@ -71,11 +71,10 @@ struct Shared {
     looking: Semaphore,
 }
 
-/// The copy of the records.
+/// The copy of the records, and how far it can be trusted.
 #[derive(Clone, Debug)]
 struct Known {
-    channels: BTreeSet<ChannelId>,
-    keys: BTreeMap<KeyId, KeyRecord>,
+    records: Arc<Records>,
     revision: i64,
     /// When the store last answered.
     answered: MonoTime,
@@ -83,6 +82,12 @@ struct Known {
     read: MonoTime,
     /// The store failed since it last answered.
     stale: bool,
+}
+
+#[derive(Debug)]
+struct Records {
+    channels: BTreeSet<ChannelId>,
+    keys: BTreeMap<KeyId, KeyRecord>,
 }
 
 impl Keys {
@@ -120,16 +125,16 @@ impl Keys {
     }
 
     pub fn is_active(&self, key: &KeyId) -> bool {
-        self.known().keys.get(key).is_some_and(|record| record.revoked_at.is_none())
+        self.known().records.keys.get(key).is_some_and(|record| record.revoked_at.is_none())
     }
 
     pub fn has_channel(&self, channel: &ChannelId) -> bool {
-        self.known().channels.contains(channel)
+        self.known().records.channels.contains(channel)
     }
 
     /// All channels, by name.
     pub fn channels(&self) -> Vec<ChannelId> {
-        self.known().channels.iter().cloned().collect()
+        self.known().records.channels.iter().cloned().collect()
     }
 
     /// Keeps the copy fresh and writes times of use, until `stop`.
@@ -156,7 +161,7 @@ impl Keys {
         let known = self.known();
         let missing = if known.stale { KeyError::TryLater } else { KeyError::Unknown };
         let presented = Presented::parse(presented.reveal()).ok_or(KeyError::Unknown)?;
-        let record = known.keys.get(&KeyId::new(presented.id));
+        let record = known.records.keys.get(&KeyId::new(presented.id));
         let mac = record.map_or(&[0; 32], |record| &record.mac);
         let right = presented.matches(&self.shared.pepper, mac);
         let active = record.filter(|record| right && record.revoked_at.is_none());
@@ -196,9 +201,7 @@ impl Keys {
     }
 
     fn replace(&self, before: &Known, after: Known) {
-        let ended = |key: &KeyId| after.keys.get(key).is_none_or(|key| key.revoked_at.is_some());
-        let active = before.keys.values().filter(|key| key.revoked_at.is_none());
-        let ended: Vec<KeyId> = active.map(|key| key.id.clone()).filter(|key| ended(key)).collect();
+        let ended = ended_keys(&before.records, &after.records);
         self.shared.set(after);
         for key in ended {
             tracing::info!(%key, "stream key revoked");
@@ -219,13 +222,15 @@ impl Keys {
         if used.is_empty() {
             return;
         }
-        match time::timeout(LOOK_TIME_MAX, self.shared.store.touch_keys(&used)).await {
-            Ok(Ok(())) => {
-                let mut pending = self.shared.used();
-                pending.retain(|key, at| !used.contains(&(key.clone(), *at)));
+        // What could not be written is kept for the next time.
+        let written = time::timeout(LOOK_TIME_MAX, self.shared.store.touch_keys(&used)).await;
+        if let Ok(Ok(())) = written {
+            let mut pending = self.shared.used();
+            for (key, at) in used {
+                if pending.get(&key) == Some(&at) {
+                    pending.remove(&key);
+                }
             }
-            // Kept for the next time; a full disk is told of where it matters.
-            Ok(Err(_)) | Err(_) => {}
         }
     }
 
@@ -244,10 +249,22 @@ impl Shared {
     }
 }
 
+/// The keys that worked before and do not after.
+fn ended_keys(before: &Arc<Records>, after: &Arc<Records>) -> Vec<KeyId> {
+    if Arc::ptr_eq(before, after) {
+        return Vec::new();
+    }
+    let active = before.keys.values().filter(|key| key.revoked_at.is_none());
+    let ended =
+        active.filter(|key| after.keys.get(&key.id).is_none_or(|now| now.revoked_at.is_some()));
+    ended.map(|key| key.id.clone()).collect()
+}
+
 async fn read(store: &dyn Store, revision: i64, now: MonoTime) -> Result<Known, StoreError> {
     let channels = store.channels().await?.into_iter().map(|channel| channel.id).collect();
     let keys = store.keys().await?.into_iter().map(|key| (key.id.clone(), key)).collect();
-    Ok(Known { channels, keys, revision, answered: now, read: now, stale: false })
+    let records = Arc::new(Records { channels, keys });
+    Ok(Known { records, revision, answered: now, read: now, stale: false })
 }
 
 #[cfg(test)]

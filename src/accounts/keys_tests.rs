@@ -9,7 +9,7 @@ async fn with_key(store: &Arc<Switched>) -> (Keys, KeyId, Secret) {
     let channel = ChannelId::parse("demo").unwrap();
     let at = WallTime::from_unix_millis(1);
     let issued = issue_key(&**store, &channel, "", None, at).await.unwrap();
-    let keys = Keys::open(Arc::clone(store) as Arc<dyn Store>, now(0, 0)).await.unwrap();
+    let keys = Keys::open(store.clone(), now(0, 0)).await.unwrap();
     (keys, issued.id, issued.text)
 }
 

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -48,25 +47,9 @@ impl Policy {
     }
 }
 
-/// RFC 9110 section 5.6.7: `Thu, 01 Apr 2021 07:00:00 GMT`.
+/// RFC 9110 section 5.6.7: `Thu, 01 Apr 2021 07:00:00 GMT`. `None` for a year that has no such
+/// form.
 fn imf_fixdate(at: WallTime) -> Option<String> {
     let instant = Timestamp::from_second(at.unix_secs()).ok()?;
-    let mut text = String::new();
-    DateTimePrinter::new().print_timestamp_rfc9110(&instant, Text(&mut text)).ok().map(|()| text)
-}
-
-/// jiff prints into its own `Write`; a string is enough for one date.
-struct Text<'a>(&'a mut String);
-
-impl jiff::fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> Result<(), jiff::Error> {
-        self.0.push_str(text);
-        Ok(())
-    }
-}
-
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sunset: {}", self.sunset)
-    }
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).ok()
 }

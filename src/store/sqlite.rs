@@ -80,6 +80,7 @@ async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
         false,
     )]);
     let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum, and all the rest")]
     migrator.run(writer).await.map_err(|error| match error {
         MigrateError::VersionMissing(found) => {
             StoreError::Newer { path: path.to_owned(), found, known }

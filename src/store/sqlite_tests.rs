@@ -85,6 +85,20 @@ async fn the_gate_log_refuses_to_forget() {
     }
 }
 
+/// A full disk is told apart, reading goes on, and numbers need no disk at all.
+#[tokio::test]
+async fn a_full_disk_is_said() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Sqlite::open_new(place.path()).await;
+    sqlx::query("PRAGMA max_page_count = 1").execute(&store.writer).await.unwrap();
+    let text = "x".repeat(100_000);
+    let entry = GateEntry { at: at(1), kind: GateEntryKind::Declared, text };
+    let error = store.log_gate(&entry).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full), "{error}");
+    assert_eq!(store.gate_log().await.unwrap(), []);
+    assert_eq!(store.next_broadcast_id(at(7)).number(), 7);
+}
+
 impl Sqlite {
     async fn open_new(folder: &Path) -> Self {
         super::super::folder::prepare(folder, "ghostlight.db").unwrap();
