@@ -1,0 +1,71 @@
+//! Numbers into one table.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+/// One row: a name, ours, nginx's, their ratio, and what was promised.
+#[derive(Debug)]
+struct Row {
+    name: String,
+    ours: f64,
+    theirs: Option<f64>,
+    goal: &'static str,
+}
+
+/// The table, row by row.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// Adds a number that only we have.
+    pub(crate) fn ours(&mut self, name: impl Into<String>, ours: f64, goal: &'static str) {
+        self.rows.push(Row { name: name.into(), ours, theirs: None, goal });
+    }
+
+    /// Adds a number of both.
+    pub(crate) fn both(
+        &mut self,
+        name: impl Into<String>,
+        ours: f64,
+        theirs: Option<f64>,
+        goal: &'static str,
+    ) {
+        self.rows.push(Row { name: name.into(), ours, theirs, goal });
+    }
+
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:<52} {:>10} {:>10} {:>7}  goal", "", "ours", "nginx", "ratio");
+        for row in &self.rows {
+            let theirs = row.theirs.map_or_else(|| "-".to_owned(), number);
+            let ratio = row.theirs.filter(|theirs| *theirs > 0.0);
+            let ratio = ratio.map_or_else(|| "-".to_owned(), |t| format!("{:.2}", row.ours / t));
+            let (name, ours, goal) = (&row.name, number(row.ours), row.goal);
+            let _ = writeln!(text, "{name:<52} {ours:>10} {theirs:>10} {ratio:>7}  {goal}");
+        }
+        text
+    }
+}
+
+/// Three or more digits that mean something.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+pub(crate) fn millis(length: Duration) -> f64 {
+    length.as_secs_f64() * 1_000.0
+}
+
+/// The length that `per_thousand` of 1,000 do not exceed, in milliseconds. Sorts.
+pub(crate) fn quantile(lengths: &mut [Duration], per_thousand: usize) -> f64 {
+    lengths.sort_unstable();
+    let at = (lengths.len() * per_thousand).div_ceil(1_000).saturating_sub(1);
+    lengths.get(at).copied().map_or(f64::NAN, millis)
+}
