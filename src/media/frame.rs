@@ -20,6 +20,14 @@ impl TrackKind {
             Self::Audio => "audio",
         }
     }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Video => Self::Audio,
+            Self::Audio => Self::Video,
+        }
+    }
 }
 
 /// How a video track is coded.
@@ -97,7 +105,7 @@ pub struct Frame {
     pub run: u32,
     /// The format in force. Compare by pointer first: it is shared by all frames until it changes.
     pub format: Arc<Format>,
-    /// The coded bytes: length-prefixed NAL units (four-byte lengths as `avcC`/`hvcC` say), AV1
+    /// The coded bytes: length-prefixed NAL units (with lengths as wide as the record says), AV1
     /// OBUs, a raw AAC frame, an Opus packet, and so on. No FLV header.
     pub payload: Bytes,
 }

@@ -27,6 +27,11 @@ mod mp3;
 pub mod opus;
 pub mod vp9;
 
+mod grid;
+mod lane;
+mod timeline;
+mod unwrap;
+
 pub use config_error::ConfigError;
 pub use flv::{AudioContent, AudioPacket, AudioTag, Packets, VideoContent, VideoPacket, VideoTag};
 pub use flv_file::{FlvFileError, FlvReader, FlvTag, FlvTagKind};
