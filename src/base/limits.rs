@@ -73,6 +73,12 @@ pub struct Limits {
     pub gop_duration_max: Duration,
     /// No keyframe for this long ends the broadcast.
     pub keyframe_wait_max: Duration,
+    /// Video without its configuration, before it ends the broadcast.
+    pub video_config_wait_max: Duration,
+    /// Audio held back for its configuration, before the broadcast goes on without it.
+    pub audio_config_wait_max: Duration,
+    /// One track alone, before the broadcast starts without the other.
+    pub track_wait_max: Duration,
     /// Changes of the codec configuration in a minute.
     pub config_changes_per_minute_max: u32,
 
@@ -165,6 +171,9 @@ impl Default for Limits {
             gop_bytes_max: 32 * MIB,
             gop_duration_max: Duration::from_secs(20),
             keyframe_wait_max: Duration::from_secs(60),
+            video_config_wait_max: Duration::from_secs(30),
+            audio_config_wait_max: Duration::from_secs(2),
+            track_wait_max: Duration::from_secs(3),
             config_changes_per_minute_max: 10,
             ring_bytes_max: 32 * MIB,
             window_bytes_max: 256 * MIB,

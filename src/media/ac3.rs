@@ -1,8 +1,6 @@
 //! AC-3 and E-AC-3 (ETSI TS 102 366): the configuration is read from a frame and written as the
 //! content of `dac3` (F.4) or `dec3` (F.6).
 
-use bytes::Bytes;
-
 use super::bits::Bits;
 use super::{AudioCodec, AudioConfig};
 
@@ -107,7 +105,7 @@ struct BitWriter {
 impl BitWriter {
     fn put(&mut self, value: u32, count: u32) {
         for place in (0..count).rev() {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             let bit = u8::from((value >> place) & 1 == 1) << (7 - self.used % 8);

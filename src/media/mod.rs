@@ -1,5 +1,6 @@
 //! What a frame is: FLV and Enhanced RTMP tags, codec configurations, the timeline, fMP4 boxes.
-//! No socket, no clock, no playlist. Read [`Frame`] first, then [`VideoTag`] and [`AudioTag`].
+//! No socket, no clock, no playlist. Read [`Frame`] first, then [`Intake`], which turns a
+//! publisher's messages into frames.
 
 pub mod fmp4;
 mod frame;
@@ -32,8 +33,11 @@ mod lane;
 mod timeline;
 mod unwrap;
 
+mod intake;
+
 pub use config_error::ConfigError;
 pub use flv::{AudioContent, AudioPacket, AudioTag, Packets, VideoContent, VideoPacket, VideoTag};
 pub use flv_file::{FlvFileError, FlvReader, FlvTag, FlvTagKind};
 pub use frame::{AudioCodec, AudioConfig, Format, Frame, TrackKind, VideoCodec, VideoConfig};
+pub use intake::{Intake, IntakeError, MetadataHint, Notice};
 pub use tag_error::{FourCc, TagError};
