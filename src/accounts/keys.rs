@@ -114,7 +114,7 @@ impl Keys {
         if let Ok(grant) = self.find(presented, now) {
             return Ok(grant);
         }
-        self.look(now).await;
+        self.look_for_new(now).await;
         self.find(presented, now)
     }
 
@@ -173,9 +173,25 @@ impl Keys {
         Ok(KeyGrant { channel: record.channel.clone(), key: record.id.clone() })
     }
 
-    /// Asks the store whether anything changed, and reads it if so.
+    /// Looks once more, on behalf of somebody who waits; a store that does not answer is left to
+    /// [`Keys::run`], or they would all wait for it one after the other.
+    async fn look_for_new(&self, now: Now) {
+        if self.known().stale {
+            return;
+        }
+        let Ok(_turn) = self.shared.looking.acquire().await else { return };
+        if !self.known().stale {
+            self.ask_store(now).await;
+        }
+    }
+
     async fn look(&self, now: Now) {
         let Ok(_turn) = self.shared.looking.acquire().await else { return };
+        self.ask_store(now).await;
+    }
+
+    /// Asks the store whether anything changed, and reads it if so.
+    async fn ask_store(&self, now: Now) {
         let answer = time::timeout(LOOK_TIME_MAX, self.fresh(now.mono)).await;
         let before = self.known();
         match answer {

@@ -103,6 +103,7 @@ async fn known_keys_outlive_the_store_by_a_day() {
     assert!(keys.resolve(&text, now(10 + DAY, 0)).await.is_ok());
     assert_eq!(keys.resolve(&text, now(11 + DAY, 0)).await, Err(KeyError::TryLater));
     store.switch(false);
+    keys.look(now(12 + DAY, 0)).await;
     assert!(keys.resolve(&text, now(12 + DAY, 0)).await.is_ok(), "back again");
     assert_eq!(keys.resolve(&unknown, now(12 + DAY, 0)).await, Err(KeyError::Unknown));
 }

@@ -85,6 +85,18 @@ async fn the_gate_log_refuses_to_forget() {
     }
 }
 
+/// G7: a write is on the disk, not only in a cache, when it returns.
+#[tokio::test]
+async fn writes_are_synced() {
+    let place = tempfile::tempdir().unwrap();
+    let store = Sqlite::open_new(place.path()).await;
+    let full: (i64,) = sqlx::query_as("PRAGMA synchronous").fetch_one(&store.writer).await.unwrap();
+    assert_eq!(full.0, 2, "FULL");
+    let mode: (String,) =
+        sqlx::query_as("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
+    assert_eq!(mode.0, "wal");
+}
+
 /// A full disk is told apart, reading goes on, and numbers need no disk at all.
 #[tokio::test]
 async fn a_full_disk_is_said() {
