@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{self, Instant};
@@ -16,13 +16,13 @@ const READ_BYTES: usize = 4_096;
 /// How often a publisher that waits for an answer looks at the clock.
 const TICK: Duration = Duration::from_millis(250);
 
-/// One [`Publisher`] on one TCP connection. While it writes or waits it also reads, so a refusal
+/// One [`Publisher`] on one connection, by default of TCP. While it writes or waits it also reads, so a refusal
 /// or an end by the server is heard at once.
 #[derive(Debug)]
-pub struct Link {
+pub struct Link<R = OwnedReadHalf, W = OwnedWriteHalf> {
     publisher: Publisher,
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    reader: R,
+    writer: W,
     input: BytesMut,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -38,6 +38,19 @@ impl Link {
     ) -> Result<Self, ClientError> {
         let socket = connect(&target, limits.connect_time_max).await?;
         let (reader, writer) = socket.into_split();
+        Self::start(target, reader, writer, limits, clock).await
+    }
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
+    /// Publishes over a connection that stands.
+    async fn start(
+        target: Target,
+        reader: R,
+        writer: W,
+        limits: &Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
         let publisher = Publisher::new(target, limits, clock.now().mono);
         let input = BytesMut::with_capacity(READ_BYTES);
         let mut link = Self { publisher, reader, writer, input, clock, limits: limits.clone() };
@@ -149,4 +162,117 @@ async fn connect(target: &Target, after: Duration) -> Result<TcpStream, ClientEr
     // Frames are whole messages; waiting to fill a packet would only delay them.
     socket.set_nodelay(true).map_err(unreachable)?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
+
+    use super::*;
+    use crate::base::{MonoTime, Now, WallTime};
+    use crate::rtmp::client::tests::{Server, on_status};
+
+    type Pipe = Link<ReadHalf<DuplexStream>, WriteHalf<DuplexStream>>;
+
+    /// Follows tokio's paused time.
+    #[derive(Debug)]
+    struct Paused(Instant);
+
+    impl Clock for Paused {
+        fn now(&self) -> Now {
+            let mono = MonoTime::from_start(self.0.elapsed());
+            Now { mono, wall: WallTime::from_unix_millis(0) }
+        }
+    }
+
+    async fn link(ours: DuplexStream) -> Result<Pipe, ClientError> {
+        let target = Target::parse("rtmp://h/live/hunter2").expect("an address");
+        let (reader, writer) = split(ours);
+        let clock = Arc::new(Paused(Instant::now()));
+        Link::start(target, reader, writer, &Limits::default(), clock).await
+    }
+
+    /// Answers as the foreign server does until `until` is true, then gives the pipe back.
+    async fn serve(
+        mut theirs: DuplexStream,
+        server: &Mutex<Server>,
+        until: impl Fn(&Server) -> bool,
+    ) -> DuplexStream {
+        let mut input = BytesMut::new();
+        loop {
+            let answer = {
+                let mut server = server.lock().expect("no panic");
+                server.handle(&input.split());
+                std::mem::take(&mut server.output)
+            };
+            theirs.write_all(&answer).await.expect("the other end reads");
+            if until(&server.lock().expect("no panic")) {
+                return theirs;
+            }
+            theirs.read_buf(&mut input).await.expect("the other end writes");
+        }
+    }
+
+    /// A live link, and the server's end of the pipe.
+    async fn live() -> (Pipe, DuplexStream) {
+        let (ours, theirs) = duplex(8_192);
+        let server = Mutex::new(Server::new());
+        let (link, theirs) = tokio::join!(link(ours), serve(theirs, &server, Server::has_accepted));
+        (link.expect("a willing server"), theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_heard_while_waiting() {
+        let (mut link, mut theirs) = live().await;
+        let words = on_status("error", "NetStream.Publish.Denied", "closed");
+        theirs.write_all(&words).await.expect("a pipe");
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let error = link.listen_until(deadline).await.expect_err("ended");
+        assert!(matches!(error, ClientError::Ended { .. }), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_heard_while_nothing_is_taken() {
+        let (mut link, mut theirs) = live().await;
+        let words = on_status("error", "NetStream.Publish.Denied", "closed");
+        theirs.write_all(&words).await.expect("a pipe");
+        let frame = Bytes::from(vec![0; 100_000]);
+        let error = link.write(MediaKind::Video, 0, frame).await.expect_err("ended");
+        assert!(matches!(error, ClientError::Ended { .. }), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_nothing_is_left() {
+        let (mut link, _theirs) = live().await;
+        let start = Instant::now();
+        let frame = Bytes::from(vec![0; 100_000]);
+        let error = link.write(MediaKind::Video, 0, frame).await.expect_err("stalled");
+        assert!(matches!(error, ClientError::Stalled { .. }), "{error}");
+        assert!(start.elapsed() >= Limits::default().send_stall_max);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_never_answers_is_left() {
+        let (ours, _theirs) = duplex(8_192);
+        let error = link(ours).await.expect_err("late");
+        assert!(matches!(error, ClientError::TimedOut { step: Step::Handshake, .. }), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_leaves_is_named() {
+        let (mut link, theirs) = live().await;
+        drop(theirs);
+        let error = link.listen_until(Instant::now()).await.expect_err("closed");
+        assert!(matches!(error, ClientError::Closed { step: Step::Live }), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_waits_for_the_server_but_not_for_ever() {
+        let (link, _theirs) = live().await;
+        let start = Instant::now();
+        link.finish().await.expect("said goodbye");
+        assert_eq!(start.elapsed(), Limits::default().linger_max);
+    }
 }

@@ -21,17 +21,17 @@ fn take_output(publisher: &mut Publisher) -> Vec<u8> {
 }
 
 /// A foreign server that accepts everything, and what it was told.
-struct Server {
+pub(super) struct Server {
     handshake: Option<Handshake>,
     session: ServerSession,
     /// What it says right after the handshake.
     greeting: Vec<ServerSessionResult>,
     events: Vec<ServerSessionEvent>,
-    output: Vec<u8>,
+    pub(super) output: Vec<u8>,
 }
 
 impl Server {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (session, greeting) =
             ServerSession::new(ServerSessionConfig::new()).expect("a session");
         Self {
@@ -43,7 +43,7 @@ impl Server {
         }
     }
 
-    fn handle(&mut self, bytes: &[u8]) {
+    pub(super) fn handle(&mut self, bytes: &[u8]) {
         let Some(mut handshake) = self.handshake.take() else { return self.chunks(bytes) };
         match handshake.process_bytes(bytes).expect("a handshake") {
             HandshakeProcessResult::InProgress { response_bytes } => {
@@ -57,6 +57,11 @@ impl Server {
                 self.chunks(&remaining_bytes);
             }
         }
+    }
+
+    pub(super) fn has_accepted(&self) -> bool {
+        let publish = |e: &_| matches!(e, ServerSessionEvent::PublishStreamRequested { .. });
+        self.events.iter().any(publish)
     }
 
     fn chunks(&mut self, bytes: &[u8]) {
@@ -123,7 +128,7 @@ fn chunk(type_id: u8, stream: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn on_status(level: &str, code: &str, description: &str) -> Vec<u8> {
+pub(super) fn on_status(level: &str, code: &str, description: &str) -> Vec<u8> {
     let status = Value::object([
         ("level", level.into()),
         ("code", code.into()),
