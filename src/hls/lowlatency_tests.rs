@@ -258,7 +258,7 @@ fn play(span: u64, history: &[&'static str], mut each: impl FnMut(&Script, &str)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     // H11, H16, H18, H20, H21, H29, H34, H41, H83, and every rule of a single playlist, on every
     // version of random histories; H88 and the foreign readers on some.

@@ -20,6 +20,8 @@ mod sound;
 #[cfg(test)]
 mod cut_script;
 mod edge;
+#[cfg(test)]
+mod journey_tests;
 mod lowlatency;
 mod multivariant;
 mod names;

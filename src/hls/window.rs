@@ -398,14 +398,14 @@ impl Window {
     }
 
     /// Takes the first segment out of the playlist. It stays fetchable for as long as a player
-    /// that read the longest playlist may need to come to it (6.2.2), and a target duration more
-    /// for copies of the playlist in caches.
+    /// that read the longest playlist may need to come to it (6.2.2), and its parts for three
+    /// target durations after their tags left.
     fn unlist_first(&mut self, now: MonoTime) {
         let target = self.targets.map_or(Duration::ZERO, |targets| targets.segment);
         let longest = self.longest.to_duration();
         let Some(segment) = self.segments.get_mut(self.left) else { return };
         let Some(whole) = &segment.whole else { return };
-        let by_playlist = whole.listed_at + (whole.duration.to_duration() + longest + target);
+        let by_playlist = whole.listed_at + (whole.duration.to_duration() + longest);
         let by_parts = segment.parts_left.unwrap_or(now) + target * PART_TARGETS;
         segment.keep_until = by_playlist.max(by_parts);
         self.text_bytes -= segment.text.len();

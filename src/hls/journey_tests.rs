@@ -1,0 +1,249 @@
+//! Whole broadcasts through segmenter and window, judged version by version: encoders with odd
+//! frame rates and GOPs that stumble, leave, come back and change their format.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Cut, Segmenter, Settings, Window, render, render_delta};
+use crate::base::{Limits, MediaSeq, MediaTime, MonoTime, WallTime};
+use crate::media::{Format, Frame};
+use crate::testing::clips;
+use crate::testing::delta::apply_delta;
+use crate::testing::lint::{check_playlist, check_reload};
+
+/// 2026-11-21T08:00:00Z
+const ZERO: WallTime = WallTime::from_unix_millis(1_795_248_000_000);
+const AAC_FRAME_MICROS: i64 = 21_333;
+
+#[derive(Clone, Copy, Debug)]
+enum Tracks {
+    Both,
+    Video,
+    Audio,
+}
+
+#[derive(Clone, Debug)]
+struct Encoder {
+    tracks: Tracks,
+    /// Frames a second, in thousandths.
+    rate_millis: i64,
+    gop: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Play {
+        millis: i64,
+    },
+    /// Time passes in which no frame was made; the timeline goes on.
+    Hole {
+        millis: i64,
+    },
+    /// The publisher is away this long, and back with a new run.
+    Away {
+        millis: i64,
+    },
+    /// Back at once: a takeover.
+    NewRun,
+    /// The same again with another configuration.
+    NewFormat,
+}
+
+struct Journey {
+    segmenter: Segmenter,
+    window: Window,
+    cuts: Vec<Cut>,
+    last: Option<String>,
+    deltas: usize,
+    encoder: Encoder,
+    format: Arc<Format>,
+    run: u32,
+    /// Where the next frame lies, in microseconds.
+    now: i64,
+    since_keyframe: i64,
+}
+
+impl Journey {
+    fn new(encoder: Encoder, span_secs: u64) -> Self {
+        let span = Duration::from_secs(span_secs);
+        let settings = Settings { window: span, ..Settings::default() };
+        Self {
+            segmenter: Segmenter::new(&settings, &Limits::default(), MediaSeq(1_000), ZERO),
+            window: Window::new(span, usize::MAX),
+            cuts: Vec::new(),
+            last: None,
+            deltas: 0,
+            format: format(encoder.tracks),
+            encoder,
+            run: 0,
+            now: 0,
+            since_keyframe: 0,
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Play { millis } => self.play(*millis),
+            Step::Hole { millis } => self.now += millis * 1_000,
+            Step::NewRun => self.begin_run(),
+            Step::Away { millis } => {
+                let mut left = *millis;
+                while left > 0 {
+                    self.now += left.min(250) * 1_000;
+                    left -= 250;
+                    self.segmenter.fill_gap(MediaTime::from_micros(self.now), &mut self.cuts);
+                    self.judge();
+                }
+                self.begin_run();
+            }
+            Step::NewFormat => {
+                let mut format = Format::clone(&self.format);
+                if let Some(video) = &mut format.video {
+                    video.width = if video.width == 320 { 640 } else { 320 };
+                }
+                self.format = Arc::new(format);
+                self.since_keyframe = 0;
+            }
+        }
+    }
+
+    fn begin_run(&mut self) {
+        self.run += 1;
+        self.since_keyframe = 0;
+    }
+
+    /// Frames in decode order, times in whole milliseconds as RTMP has them.
+    fn play(&mut self, millis: i64) {
+        let begin = self.now;
+        let end = begin + millis * 1_000;
+        let (mut video, mut audio) = (begin, begin);
+        while video.min(audio) < end {
+            match self.encoder.tracks {
+                Tracks::Video => audio = i64::MAX,
+                Tracks::Audio => video = i64::MAX,
+                Tracks::Both => {}
+            }
+            let at = video.min(audio);
+            if at >= end {
+                break;
+            }
+            if video <= audio {
+                let key = self.since_keyframe == 0;
+                self.since_keyframe = (self.since_keyframe + 1) % self.encoder.gop;
+                self.push(clips::video_frame(&self.format, at / 1_000, key, 500));
+                video += 1_000_000_000 / self.encoder.rate_millis;
+            } else {
+                let mut frame = clips::audio_frame(&self.format, 0, 100);
+                frame.dts = MediaTime::from_millis(at / 1_000);
+                frame.pts = frame.dts;
+                self.push(frame);
+                audio += AAC_FRAME_MICROS;
+            }
+        }
+        self.now = end;
+    }
+
+    fn push(&mut self, frame: Frame) {
+        let frame = Arc::new(Frame { run: self.run, ..frame });
+        self.segmenter.push(&frame, &mut self.cuts);
+        self.judge();
+    }
+
+    fn finish(&mut self) {
+        self.segmenter.finish(&mut self.cuts);
+        self.apply();
+        self.window.finish(self.mono());
+        self.judge_version();
+    }
+
+    fn judge(&mut self) {
+        if !self.cuts.is_empty() {
+            self.apply();
+            self.judge_version();
+        }
+    }
+
+    fn apply(&mut self) {
+        let now = self.mono();
+        for cut in self.cuts.drain(..) {
+            self.window.apply(cut, now);
+        }
+    }
+
+    fn judge_version(&mut self) {
+        if self.window.edge().last_msn().is_none() {
+            return;
+        }
+        let text = render(&self.window, None).expect("the targets are known");
+        let mut findings = check_playlist(&text);
+        if let Some(last) = &self.last {
+            findings.extend(check_reload(last, &text));
+            if let Some(delta) = render_delta(&self.window, None) {
+                findings.extend(check_playlist(&delta));
+                assert_eq!(apply_delta(last, &delta).as_deref(), Ok(text.as_str()));
+                self.deltas += 1;
+            }
+        }
+        assert!(findings.is_empty(), "{findings:#?}\nbefore:\n{:?}\nnow:\n{text}", self.last);
+        self.last = Some(text);
+    }
+
+    fn mono(&self) -> MonoTime {
+        MonoTime::from_start(Duration::from_micros(self.now.try_into().expect("after zero")))
+    }
+}
+
+fn format(tracks: Tracks) -> Arc<Format> {
+    match tracks {
+        Tracks::Both => clips::format(),
+        Tracks::Video => clips::video_format(),
+        Tracks::Audio => clips::audio_format(),
+    }
+}
+
+fn encoder() -> impl Strategy<Value = Encoder> {
+    let tracks = prop_oneof![Just(Tracks::Both), Just(Tracks::Video), Just(Tracks::Audio)];
+    let rates = [15_000, 23_976, 24_000, 25_000, 29_970, 30_000, 50_000, 59_940, 60_000];
+    let rate = proptest::sample::select(rates.to_vec());
+    (tracks, rate, prop_oneof![Just(1_i64), Just(30), Just(60), Just(250), 2_i64..400])
+        .prop_map(|(tracks, rate_millis, gop)| Encoder { tracks, rate_millis, gop })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        8 => (100_i64..9_000).prop_map(|millis| Step::Play { millis }),
+        1 => (1_i64..3_000).prop_map(|millis| Step::Hole { millis }),
+        1 => (10_000_i64..15_000).prop_map(|millis| Step::Hole { millis }),
+        2 => (1_i64..20_000).prop_map(|millis| Step::Away { millis }),
+        1 => Just(Step::NewRun),
+        1 => Just(Step::NewFormat),
+    ];
+    proptest::collection::vec(step, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    // H11-H13, H16, H18, H21, H24, H34, H37, H39-H46, H53, H72-H83 on every version.
+    #[test]
+    fn every_broadcast_is_clean(encoder in encoder(), steps in steps(), span in 2_u64..60) {
+        let mut journey = Journey::new(encoder, span);
+        steps.iter().for_each(|step| journey.take(step));
+        journey.finish();
+    }
+}
+
+// H101, H102 over a sliding window.
+#[test]
+fn every_delta_update_of_a_long_broadcast_applies() {
+    let encoder = Encoder { tracks: Tracks::Both, rate_millis: 29_970, gop: 60 };
+    let mut journey = Journey::new(encoder, 121);
+    for _ in 0..3 {
+        journey.take(&Step::Play { millis: 50_000 });
+        journey.take(&Step::Away { millis: 5_000 });
+    }
+    journey.finish();
+    assert!(journey.deltas > 500, "{}", journey.deltas);
+}
