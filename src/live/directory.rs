@@ -62,7 +62,7 @@ impl Directory {
         let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = channels.values().flatten().cloned().collect();
         drop(channels);
-        all.sort_by_key(|rendition| match rendition.state() {
+        all.sort_by_cached_key(|rendition| match rendition.state() {
             RenditionState::Ended { at, .. } => at.mono.since_start(),
             RenditionState::Starting | RenditionState::Live | RenditionState::Away => Duration::MAX,
         });

@@ -246,7 +246,9 @@ impl Rendition {
 
     /// The playlist is no longer served; media still is.
     pub(super) fn withdraw(&self) {
-        self.shown.send_replace(Shown::Withdrawn);
+        self.shown.send_if_modified(|shown| {
+            !matches!(std::mem::replace(shown, Shown::Withdrawn), Shown::Withdrawn)
+        });
     }
 
     pub(super) fn limit_span(&self, span: Duration, now: MonoTime) {

@@ -94,6 +94,21 @@ async fn a_wait_costs_nothing_after_it_is_dropped() {
     assert_eq!(stage.metrics.held_requests(), 0);
 }
 
+// W3: what a held request costs here; its connection comes on top.
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_small() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    let wait = held(rendition.wait_for(next(&rendition.published().unwrap())));
+    let Media::Hinted(media) = rendition.media(&MediaName::Part(stage.metrics.parts.get() + 1))
+    else {
+        panic!("the next part is hinted");
+    };
+    assert!(wait.bytes() < 512 && media.bytes() < 512, "{} {}", wait.bytes(), media.bytes());
+}
+
 // H83, H106, H107, H108
 #[tokio::test(start_paused = true)]
 async fn a_hinted_part_is_held_until_it_is_whole() {

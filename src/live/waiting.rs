@@ -32,6 +32,12 @@ impl<T> Later<T> {
     pub(super) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(Box::pin(future))
     }
+
+    /// Bytes on the heap while it waits.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.0)
+    }
 }
 
 impl<T> Future for Later<T> {
