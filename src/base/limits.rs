@@ -59,8 +59,21 @@ pub struct Limits {
     pub track_messages_per_second_max: u32,
     /// Bytes read for one connection before the others get their turn.
     pub read_turn_bytes_max: usize,
-    /// Wrong keys from one address in a minute before it is refused for ten.
+    /// Bytes waiting to be sent to one RTMP peer.
+    pub rtmp_send_bytes_max: usize,
+    /// Wrong keys from one address in a minute before it is refused for a while.
     pub key_guesses_per_minute_max: u32,
+    /// How long an address that guessed too often is refused.
+    pub key_guess_pause: Duration,
+    /// Addresses whose wrong keys are remembered at once.
+    pub key_guess_addresses_max: usize,
+    /// What a wrong key costs, however fast it was found wrong.
+    pub wrong_key_delay: Duration,
+    /// Input faster than this many times real time is slowed down, after a burst.
+    pub ingest_speed_max: u32,
+    /// Media that may come at once before the input is slowed down; short enough that no track
+    /// reaches its messages a second.
+    pub ingest_burst: Duration,
     /// Takeovers of one key in ten minutes.
     pub takeovers_per_ten_minutes_max: u32,
 
@@ -165,7 +178,13 @@ impl Default for Limits {
             aggregate_parts_max: 1_000,
             track_messages_per_second_max: 1_000,
             read_turn_bytes_max: 256 * KIB,
+            rtmp_send_bytes_max: 64 * KIB,
             key_guesses_per_minute_max: 10,
+            key_guess_pause: Duration::from_secs(600),
+            key_guess_addresses_max: 10_000,
+            wrong_key_delay: Duration::from_millis(300),
+            ingest_speed_max: 4,
+            ingest_burst: Duration::from_secs(6),
             takeovers_per_ten_minutes_max: 5,
             frame_bytes_max: 8 * MIB,
             gop_bytes_max: 32 * MIB,

@@ -3,19 +3,40 @@
 //! Read [`Wire`] first (bytes to messages), then [`Session`] (messages to events).
 
 mod address;
+mod admit;
 mod aggregate;
 pub mod amf;
-pub mod client;
+mod chunk;
+mod conn;
+mod context;
+mod guesses;
 mod handshake;
+mod logbook;
+mod metrics;
+mod outbox;
+mod pace;
+mod publish;
 mod pulse;
+mod replies;
+mod server;
 mod session;
+mod slots;
 mod status;
 mod wire;
 mod writer;
 
+pub mod client;
+
+#[cfg(test)]
+#[path = "world_tests.rs"]
+mod world;
+
 pub use address::KeyFault;
 pub use aggregate::Aggregate;
+pub use context::Context;
 pub use handshake::{Handshake, HandshakeError, Progress};
+pub use metrics::Metrics;
+pub use server::Server;
 pub use session::{Event, PublishAsked, Session, Settings};
 pub use status::{Cause, Status};
 pub use wire::{Message, MessageKind, Wire, WireError};

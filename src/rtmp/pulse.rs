@@ -1,9 +1,8 @@
-//! Whether a publisher is alive, and what is counted about it: bytes, pings, message rates.
+//! Whether a publisher is alive: bytes, pings, media.
 
 use std::time::Duration;
 
 use super::status::Cause;
-use super::wire::MessageKind;
 use crate::base::{Limits, MonoTime};
 
 /// The heartbeat of one connection.
@@ -19,20 +18,10 @@ pub(super) struct Pulse {
     /// The last media message or answer to a ping.
     last_sign: MonoTime,
     first_media_until: Option<MonoTime>,
-    video: Rate,
-    audio: Rate,
     first_media_time_max: Duration,
     silence_max: Duration,
     unanswered_max: Duration,
     ping_interval: Duration,
-    rate_max: u32,
-}
-
-/// Messages of one track in the running second.
-#[derive(Debug, Default)]
-struct Rate {
-    since: MonoTime,
-    count: u32,
 }
 
 impl Pulse {
@@ -46,13 +35,10 @@ impl Pulse {
             last_ping: now,
             last_sign: now,
             first_media_until: None,
-            video: Rate::default(),
-            audio: Rate::default(),
             first_media_time_max: limits.first_media_time_max,
             silence_max: limits.ingest_silence_max,
             unanswered_max: limits.ingest_unanswered_max,
             ping_interval: limits.ping_interval,
-            rate_max: limits.track_messages_per_second_max,
         }
     }
 
@@ -89,18 +75,9 @@ impl Pulse {
         self.first_media_until = Some(now + self.first_media_time_max);
     }
 
-    pub(super) fn handle_media(&mut self, kind: MessageKind, now: MonoTime) -> Result<(), Cause> {
+    pub(super) fn handle_media(&mut self, now: MonoTime) {
         self.last_sign = now;
         self.first_media_until = None;
-        let rate = if kind == MessageKind::Video { &mut self.video } else { &mut self.audio };
-        if now.since(rate.since) >= Duration::from_secs(1) {
-            *rate = Rate { since: now, count: 0 };
-        }
-        rate.count += 1;
-        if rate.count > self.rate_max {
-            return Err(Cause::TrackRate { max: self.rate_max });
-        }
-        Ok(())
     }
 
     pub(super) fn handle_pong(&mut self, now: MonoTime) {

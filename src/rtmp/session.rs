@@ -13,12 +13,8 @@ use super::wire::{Message, MessageKind};
 use super::writer::Writer;
 use crate::base::{Limits, MonoTime, Secret};
 
-/// Our answers are short; with this size none is cut into chunks.
-const CHUNK_BYTES: u16 = 4_096;
 /// How often a peer shall acknowledge, and how often we do unless it asks for something else.
 const WINDOW_BYTES: u32 = 2_500_000;
-/// What Enhanced RTMP calls `capsEx`: bit 0 reconnect, bit 1 multitrack, bit 2 ModEx.
-const CAPABILITIES: f64 = 7.0;
 
 /// What the operator chooses about the ingest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +136,10 @@ impl Session {
     /// Takes one message. An error ends the connection.
     pub fn handle_message(&mut self, message: Message, now: MonoTime) -> Result<(), Cause> {
         match message.kind {
-            MessageKind::Video | MessageKind::Audio => self.handle_media(message, now),
+            MessageKind::Video | MessageKind::Audio => {
+                self.handle_media(message, now);
+                Ok(())
+            }
             MessageKind::Aggregate => self.handle_aggregate(&message, now),
             MessageKind::Command => self.handle_command(message.stream, &message.payload, now),
             MessageKind::CommandAmf3 => {
@@ -215,13 +214,13 @@ impl Session {
         self.pulse.begin_publishing(now);
         self.writer.stream_begin(stream);
         let code = "NetStream.Publish.Start";
-        self.write_status(stream, "status", code, "Publishing.");
+        self.writer.on_status(stream, "status", code, "Publishing.");
     }
 
     /// Says why the connection ends, where the reason has words for the peer.
     pub fn refuse(&mut self, cause: &Cause) {
         if let Some(Status { code, description }) = cause.on_status() {
-            self.write_status(self.status_stream, "error", code, &description);
+            self.writer.on_status(self.status_stream, "error", code, &description);
         }
     }
 
@@ -231,22 +230,21 @@ impl Session {
         let understands = self.connected.as_ref().is_some_and(|peer| peer.can_reconnect);
         if understands {
             let code = "NetConnection.Connect.ReconnectRequest";
-            self.write_status(0, "status", code, description);
+            self.writer.on_status(0, "status", code, description);
         }
         understands
     }
 
-    fn handle_media(&mut self, message: Message, now: MonoTime) -> Result<(), Cause> {
+    fn handle_media(&mut self, message: Message, now: MonoTime) {
         // Media outside a publication, such as what was on its way at its end, means nothing.
-        let Stage::Publishing { .. } = self.stage else { return Ok(()) };
-        self.pulse.handle_media(message.kind, now)?;
+        let Stage::Publishing { .. } = self.stage else { return };
+        self.pulse.handle_media(now);
         let (timestamp, body) = (message.timestamp, message.payload);
         self.events.push_back(if message.kind == MessageKind::Video {
             Event::Video { timestamp, body }
         } else {
             Event::Audio { timestamp, body }
         });
-        Ok(())
     }
 
     fn handle_aggregate(&mut self, message: &Message, now: MonoTime) -> Result<(), Cause> {
@@ -256,7 +254,7 @@ impl Session {
                 return Err(Cause::AggregateParts { max });
             }
             if matches!(part.kind, MessageKind::Video | MessageKind::Audio) {
-                self.handle_media(part, now)?;
+                self.handle_media(part, now);
             } else if part.kind == MessageKind::Data {
                 self.handle_data(&part.payload)?;
             }
@@ -349,7 +347,8 @@ impl Session {
             // name itself may be a misplaced key and is not repeated.
             let status = Cause::AppUnknown.on_status();
             let description = status.map(|status| status.description).unwrap_or_default();
-            self.write_error(command, "NetConnection.Connect.InvalidApp", &description);
+            let code = "NetConnection.Connect.InvalidApp";
+            self.writer.error(command.transaction, code, &description);
             return Err(Cause::AppUnknown);
         }
         self.connected = Some(Connected {
@@ -359,7 +358,7 @@ impl Session {
             can_reconnect: understands_reconnect(properties),
         });
         self.stage = Stage::Idle { until: now + self.limits.publish_time_max };
-        self.write_welcome(command);
+        self.writer.welcome(command.transaction, WINDOW_BYTES);
         Ok(())
     }
 
@@ -405,44 +404,12 @@ impl Session {
             return;
         }
         self.stage = Stage::Idle { until: now + self.limits.publish_time_max };
-        self.write_status(stream, "status", "NetStream.Unpublish.Success", "The end.");
+        self.writer.on_status(stream, "status", "NetStream.Unpublish.Success", "The end.");
         self.events.push_back(Event::PublishEnded);
     }
 
-    fn write_welcome(&mut self, command: &Command) {
-        self.writer.set_chunk_size(CHUNK_BYTES);
-        self.writer.window_acknowledgement(WINDOW_BYTES);
-        self.writer.peer_bandwidth(WINDOW_BYTES);
-        self.writer.stream_begin(0);
-        let video = ["avc1", "hvc1", "av01", "vp09"];
-        let audio = ["mp4a", ".mp3", "Opus", "fLaC", "ac-3", "ec-3"];
-        let both = video.iter().chain(&audio).map(|code| Value::from(*code)).collect();
-        // Bit 2 of each: we forward it.
-        let map = |codes: &[&'static str]| {
-            Value::object(codes.iter().map(|code| (*code, Value::from(4.0))).collect::<Vec<_>>())
-        };
-        let server = Value::object([
-            ("fmsVer", Value::from("FMS/3,5,7,7009")),
-            ("capabilities", Value::from(31.0)),
-            ("mode", Value::from(1.0)),
-            ("fourCcList", Value::Array(both)),
-            ("videoFourCcInfoMap", map(&video)),
-            ("audioFourCcInfoMap", map(&audio)),
-            ("capsEx", Value::from(CAPABILITIES)),
-        ]);
-        let status = Value::object([
-            ("level", Value::from("status")),
-            ("code", Value::from("NetConnection.Connect.Success")),
-            ("description", Value::from("Connection succeeded.")),
-            ("objectEncoding", Value::from(0.0)),
-        ]);
-        let transaction = Value::from(command.transaction);
-        self.writer.command(0, &[Value::from("_result"), transaction, server, status]);
-    }
-
     fn answer(&mut self, command: &Command, value: Value) {
-        let transaction = Value::from(command.transaction);
-        self.writer.command(0, &[Value::from("_result"), transaction, Value::Null, value]);
+        self.writer.result(command.transaction, value);
     }
 
     /// Transaction 0 asks for no answer (section 7.2.1.2).
@@ -453,28 +420,12 @@ impl Session {
     }
 
     fn answer_error(&mut self, command: &Command, description: &str) -> Result<(), Cause> {
-        self.write_error(command, "NetConnection.Call.Failed", description);
+        let code = "NetConnection.Call.Failed";
+        self.writer.error(command.transaction, code, description);
         self.errors += 1;
         let max = self.limits.command_errors_max;
         if self.errors > max { Err(Cause::TooManyErrors { max }) } else { Ok(()) }
     }
-
-    fn write_error(&mut self, command: &Command, code: &str, description: &str) {
-        let transaction = Value::from(command.transaction);
-        let status = status_object("error", code, description);
-        self.writer.command(0, &[Value::from("_error"), transaction, Value::Null, status]);
-    }
-
-    fn write_status(&mut self, stream: u32, level: &str, code: &str, description: &str) {
-        let status = status_object(level, code, description);
-        let (name, transaction) = (Value::from("onStatus"), Value::from(0.0));
-        self.writer.command(stream, &[name, transaction, Value::Null, status]);
-    }
-}
-
-fn status_object(level: &str, code: &str, description: &str) -> Value {
-    let pairs = [("level", level), ("code", code), ("description", description)];
-    Value::object(pairs.map(|(name, text)| (name, Value::from(text))))
 }
 
 /// Commands and data marked AMF3 are AMF0 behind a zero byte, and sometimes without it.
@@ -487,7 +438,7 @@ fn first_u32(payload: &[u8]) -> Option<u32> {
 }
 
 /// What may stand in a log line or on a page.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|c| matches!(c, ' '..='~')).take(64).collect()
 }
 

@@ -8,6 +8,7 @@ use super::wire::WireError;
 use crate::base::Blame;
 use crate::gate::Refusal;
 use crate::hub::{Busy, EndReason, StartError};
+use crate::media::IntakeError;
 
 /// Longest description, in bytes: it has to fit dialogs and log lines of old encoders.
 const DESCRIPTION_BYTES_MAX: usize = 199;
@@ -61,8 +62,6 @@ pub enum Cause {
     TooManyErrors { max: u32 },
     #[error("Protocol error: an aggregate message of more than {max} parts.")]
     AggregateParts { max: usize },
-    #[error("More than {max} messages of one track in a second.")]
-    TrackRate { max: u32 },
 
     // The answer to `publish`.
     #[error("No stream key was given. Enter the stream key of your channel.")]
@@ -79,6 +78,8 @@ pub enum Cause {
     NotStarted(StartError),
 
     // The end of a publication.
+    #[error("The stream cannot be used: {0}.")]
+    Media(IntakeError),
     #[error("No audio or video came.")]
     FirstMediaTimeout,
     #[error("Nothing was received any more.")]
@@ -145,7 +146,6 @@ impl Cause {
             Self::Amf(error) => error.as_str(),
             Self::TooManyErrors { .. } => "too_many_errors",
             Self::AggregateParts { .. } => "aggregate_parts",
-            Self::TrackRate { .. } => "track_rate",
             Self::KeyMissing => "key_missing",
             Self::KeyUnknown => "key_unknown",
             Self::TooManyGuesses => "too_many_guesses",
@@ -156,6 +156,7 @@ impl Cause {
             Self::NotStarted(StartError::Overtaken) => "overtaken",
             Self::NotStarted(StartError::NothingToResume) => "nothing_to_resume",
             Self::NotStarted(StartError::TooManyBroadcasts { .. }) => "too_many_broadcasts",
+            Self::Media(error) => error.as_str(),
             Self::FirstMediaTimeout => "first_media_timeout",
             Self::Silent => "silent",
             Self::Unanswered => "unanswered",
@@ -182,7 +183,6 @@ impl Cause {
             | Self::PlayNotServed
             | Self::TooManyErrors { .. }
             | Self::AggregateParts { .. }
-            | Self::TrackRate { .. }
             | Self::KeyMissing
             | Self::KeyUnknown
             | Self::FirstMediaTimeout
@@ -203,8 +203,49 @@ impl Cause {
             Self::TryLater => Blame::Us,
             Self::Handshake(error) => error.blame(),
             Self::Wire(error) => error.blame(),
+            Self::Media(error) => error.blame(),
             Self::Refused(refusal) => refusal.blame(),
             Self::NotStarted(error) => error.blame(),
+        }
+    }
+
+    /// What the hub is told when this ends a publication.
+    pub(super) fn end_reason(&self) -> EndReason {
+        match self {
+            Self::Finished => EndReason::Finished,
+            Self::Replaced => EndReason::TakenOver,
+            Self::KeyRevoked => EndReason::KeyRevoked,
+            Self::ServiceClosed | Self::Refused(_) => EndReason::ServiceClosed,
+            Self::Draining => EndReason::Draining,
+            Self::Ended(rule) => EndReason::Faulted(rule),
+            Self::Left
+            | Self::Broken(_)
+            | Self::ConnectionsFull
+            | Self::AddressFull
+            | Self::AcceptRate
+            | Self::TlsBusy
+            | Self::TlsTimeout
+            | Self::TlsFailed
+            | Self::Handshake(_)
+            | Self::HandshakeTimeout
+            | Self::ConnectTimeout
+            | Self::PublishTimeout
+            | Self::KeyMissing
+            | Self::KeyUnknown
+            | Self::TooManyGuesses
+            | Self::TryLater
+            | Self::NotStarted(_)
+            | Self::FirstMediaTimeout
+            | Self::Silent
+            | Self::Unanswered
+            | Self::WriteStalled => EndReason::Lost,
+            Self::AppUnknown
+            | Self::PlayNotServed
+            | Self::Wire(_)
+            | Self::Amf(_)
+            | Self::TooManyErrors { .. }
+            | Self::AggregateParts { .. }
+            | Self::Media(_) => EndReason::Faulted(self.as_str()),
         }
     }
 
@@ -234,6 +275,7 @@ impl Cause {
             | Self::KeyRevoked
             | Self::ServiceClosed => "NetStream.Publish.Denied",
             Self::Refused(refusal) => refusal_code(refusal),
+            Self::Media(error) => media_code(error),
             Self::NotStarted(
                 StartError::Busy(_) | StartError::Overtaken | StartError::NothingToResume,
             )
@@ -245,7 +287,6 @@ impl Cause {
             | Self::Amf(_)
             | Self::TooManyErrors { .. }
             | Self::AggregateParts { .. }
-            | Self::TrackRate { .. }
             | Self::FirstMediaTimeout
             | Self::Silent
             | Self::Unanswered
@@ -263,6 +304,20 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
         | Refusal::WatchingClosed(_)
         | Refusal::ClockUntrusted(_) => "NetStream.Publish.Denied",
         Refusal::NodeDraining => "NetStream.Failed",
+    }
+}
+
+/// A codec that will not be taken next time either is denied; the rest is a failure.
+fn media_code(error: &IntakeError) -> &'static str {
+    match error {
+        IntakeError::CodecNotSupported(_) => "NetStream.Publish.Denied",
+        IntakeError::BadVideoConfig(_)
+        | IntakeError::NoVideoConfig { .. }
+        | IntakeError::NoKeyframe { .. }
+        | IntakeError::FrameTooLarge { .. }
+        | IntakeError::GopTooLarge { .. }
+        | IntakeError::TooManyMessages { .. }
+        | IntakeError::TooManyConfigChanges { .. } => "NetStream.Failed",
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::*;
 
@@ -25,7 +26,7 @@ fn number(cause: &Cause) -> usize {
         Cause::Amf(_) => 16,
         Cause::TooManyErrors { .. } => 17,
         Cause::AggregateParts { .. } => 18,
-        Cause::TrackRate { .. } => 19,
+        Cause::Media(_) => 19,
         Cause::KeyMissing => 20,
         Cause::KeyUnknown => 21,
         Cause::TooManyGuesses => 22,
@@ -65,7 +66,7 @@ fn examples() -> Vec<Cause> {
         Cause::Amf(AmfError::TooDeep { max: 16 }),
         Cause::TooManyErrors { max: 20 },
         Cause::AggregateParts { max: 1_000 },
-        Cause::TrackRate { max: 1_000 },
+        Cause::Media(IntakeError::NoKeyframe { waited: Duration::from_secs(60) }),
         Cause::KeyMissing,
         Cause::KeyUnknown,
         Cause::TooManyGuesses,

@@ -2,14 +2,11 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::chunk::{Basic, Cursor, Header};
 use crate::base::{Blame, Limits, MonoTime};
 
 /// Chunk size of both directions until a Set Chunk Size (section 5.4.1).
 const CHUNK_BYTES_DEFAULT: usize = 128;
-/// A three-byte timestamp of this value says that the real one follows in four bytes
-/// (section 5.3.1.3).
-const EXTENDED: u32 = 0xFF_FFFF;
-
 /// What a message is, by its type id (sections 5.4, 6.2 and 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageKind {
@@ -145,6 +142,16 @@ struct Ceilings {
     partial_bytes_max: usize,
 }
 
+/// What begins a chunk, read but not yet obeyed.
+struct Start {
+    id: u32,
+    slot: Option<usize>,
+    header: Header,
+    extended: Option<u32>,
+    /// Length of the header itself.
+    bytes: usize,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct OpenChunk {
     /// Place in `chunk_streams`.
@@ -228,9 +235,9 @@ impl Wire {
                 }
                 continue;
             }
-            let Some(header) = self.parse_header(input)? else { return Ok(None) };
-            input.advance(header.bytes);
-            self.begin_chunk(&header, now)?;
+            let Some(start) = self.parse_start(input)? else { return Ok(None) };
+            input.advance(start.bytes);
+            self.begin_chunk(&start, now)?;
         }
     }
 
@@ -259,57 +266,42 @@ impl Wire {
     }
 
     /// Reads one chunk header (section 5.3.1) when all of it is there. Nothing changes before.
-    fn parse_header(&self, input: &[u8]) -> Result<Option<Header>, WireError> {
+    fn parse_start(&self, input: &[u8]) -> Result<Option<Start>, WireError> {
         let mut cursor = Cursor { rest: input };
-        let Some(first) = cursor.u8() else { return Ok(None) };
-        let format = first >> 6;
-        let id = match first & 0x3F {
-            0 => cursor.u8().map(|low| 64 + u32::from(low)),
-            1 => cursor.u16_le().map(|id| 64 + u32::from(id)),
-            id => Some(u32::from(id)),
-        };
-        let Some(id) = id else { return Ok(None) };
+        let Some(Basic { format, id }) = Basic::parse(&mut cursor) else { return Ok(None) };
         let slot = self.chunk_streams.iter().position(|chunk_stream| chunk_stream.id == id);
         let known = slot.and_then(|slot| self.chunk_streams.get(slot));
-
-        let (body, extended) = if format == 3 {
-            let known = known.ok_or(WireError::NoHeader { chunk_stream: id })?;
-            let Some(()) = cursor.skip_repeated(known.extended) else { return Ok(None) };
-            (HeaderBody::Repeat, known.extended)
-        } else {
-            if known.is_none() && format != 0 {
-                return Err(WireError::NoHeader { chunk_stream: id });
+        if known.is_none() && format != 0 {
+            return Err(WireError::NoHeader { chunk_stream: id });
+        }
+        let parsed = match known {
+            Some(known) if format == 3 => {
+                let there = cursor.skip_repeated(known.extended);
+                there.map(|()| (Header::Repeat, known.extended))
             }
-            let Some(parsed) = parse_fields(format, &mut cursor) else { return Ok(None) };
-            parsed
+            _ => Header::parse(format, &mut cursor),
         };
-        Ok(Some(Header { id, slot, body, extended, bytes: input.len() - cursor.rest.len() }))
+        let Some((header, extended)) = parsed else { return Ok(None) };
+        let bytes = input.len() - cursor.rest.len();
+        Ok(Some(Start { id, slot, header, extended, bytes }))
     }
 
-    fn begin_chunk(&mut self, header: &Header, now: MonoTime) -> Result<(), WireError> {
-        let slot = match header.slot {
+    fn begin_chunk(&mut self, start: &Start, now: MonoTime) -> Result<(), WireError> {
+        let slot = match start.slot {
             Some(slot) => slot,
-            None => self.open_chunk_stream(header.id)?,
+            None => self.open_chunk_stream(start.id)?,
         };
         let chunk_stream = self.chunk_streams.get_mut(slot).expect("slots are never removed");
-        if chunk_stream.partial.is_none() {
-            chunk_stream.begin_message(header);
-            let length = chunk_stream.length;
-            let max = self.ceilings.message_bytes_max;
-            if length > max {
-                return Err(WireError::MessageTooLong { length, max });
-            }
-            self.partial_bytes += length;
-            let max = self.ceilings.partial_bytes_max;
-            if self.partial_bytes > max {
-                return Err(WireError::PartialTooLarge { bytes: self.partial_bytes, max });
-            }
-            chunk_stream.partial = Some(Vec::with_capacity(length));
-        } else if !matches!(header.body, HeaderBody::Repeat) {
-            return Err(WireError::HeaderInMessage { chunk_stream: header.id });
+        if chunk_stream.partial.is_some() && start.header != Header::Repeat {
+            return Err(WireError::HeaderInMessage { chunk_stream: start.id });
         }
-        let have = chunk_stream.partial.as_ref().map_or(0, Vec::len);
-        let missing = chunk_stream.length - have;
+        if chunk_stream.partial.is_none() {
+            chunk_stream.begin_message(start);
+            self.partial_bytes += self.ceilings.check(chunk_stream.length, self.partial_bytes)?;
+        }
+        let length = chunk_stream.length;
+        let partial = chunk_stream.partial.get_or_insert_with(|| Vec::with_capacity(length));
+        let missing = length - partial.len();
         let left = missing.min(self.chunk_bytes);
         if left < missing && self.chunk_bytes < CHUNK_BYTES_DEFAULT {
             self.tiny.count_one(now)?;
@@ -369,26 +361,41 @@ impl Wire {
     }
 }
 
+impl Ceilings {
+    /// Answers `length` when a message of it may begin beside `partial` bytes of others.
+    fn check(self, length: usize, partial: usize) -> Result<usize, WireError> {
+        let max = self.message_bytes_max;
+        if length > max {
+            return Err(WireError::MessageTooLong { length, max });
+        }
+        let (bytes, max) = (partial + length, self.partial_bytes_max);
+        if bytes > max {
+            return Err(WireError::PartialTooLarge { bytes, max });
+        }
+        Ok(length)
+    }
+}
+
 impl ChunkStream {
-    fn begin_message(&mut self, header: &Header) {
-        match header.body {
-            HeaderBody::Full { timestamp, length, kind, stream } => {
+    fn begin_message(&mut self, start: &Start) {
+        match start.header {
+            Header::Full { timestamp, length, kind, stream } => {
                 self.timestamp = timestamp;
                 self.delta = timestamp;
                 (self.length, self.kind, self.stream) = (length, kind, stream);
             }
-            HeaderBody::SameStream { delta, length, kind } => {
+            Header::SameStream { delta, length, kind } => {
                 self.delta = delta;
                 (self.length, self.kind) = (length, kind);
                 self.timestamp = self.timestamp.wrapping_add(delta);
             }
-            HeaderBody::SameLength { delta } => {
+            Header::SameLength { delta } => {
                 self.delta = delta;
                 self.timestamp = self.timestamp.wrapping_add(delta);
             }
-            HeaderBody::Repeat => self.timestamp = self.timestamp.wrapping_add(self.delta),
+            Header::Repeat => self.timestamp = self.timestamp.wrapping_add(self.delta),
         }
-        self.extended = header.extended;
+        self.extended = start.extended;
     }
 }
 
@@ -411,96 +418,8 @@ enum Progress {
     Message(Message),
 }
 
-struct Header {
-    id: u32,
-    slot: Option<usize>,
-    body: HeaderBody,
-    extended: Option<u32>,
-    /// Length of the header itself.
-    bytes: usize,
-}
-
-/// The four message headers (section 5.3.1.2), types 0 to 3.
-enum HeaderBody {
-    Full { timestamp: u32, length: usize, kind: u8, stream: u32 },
-    SameStream { delta: u32, length: usize, kind: u8 },
-    SameLength { delta: u32 },
-    Repeat,
-}
-
-fn parse_fields(format: u8, cursor: &mut Cursor<'_>) -> Option<(HeaderBody, Option<u32>)> {
-    let short = cursor.u24()?;
-    let sized = if format < 2 { Some((cursor.u24()?, cursor.u8()?)) } else { None };
-    let stream = if format == 0 { Some(cursor.u32_le()?) } else { None };
-    let extended = if short == EXTENDED { Some(cursor.u32()?) } else { None };
-    let time = extended.unwrap_or(short);
-
-    let body = match (sized, stream) {
-        (Some((length, kind)), Some(stream)) => {
-            HeaderBody::Full { timestamp: time, length: to_length(length), kind, stream }
-        }
-        (Some((length, kind)), None) => {
-            HeaderBody::SameStream { delta: time, length: to_length(length), kind }
-        }
-        (None, _) => HeaderBody::SameLength { delta: time },
-    };
-    Some((body, extended))
-}
-
-fn to_length(field: u32) -> usize {
-    usize::try_from(field).expect("24 bits fit")
-}
-
 fn control_value(payload: &[u8]) -> Result<u32, WireError> {
     Cursor { rest: payload }.u32().ok_or(WireError::ControlTooShort { got: payload.len() })
-}
-
-/// Reads from the front of a slice; `None` when it is too short.
-struct Cursor<'a> {
-    rest: &'a [u8],
-}
-
-impl Cursor<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk::<N>()?;
-        self.rest = rest;
-        Some(*head)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take::<1>().map(|[byte]| byte)
-    }
-
-    fn u16_le(&mut self) -> Option<u16> {
-        self.take().map(u16::from_le_bytes)
-    }
-
-    fn u24(&mut self) -> Option<u32> {
-        self.take::<3>().map(|[a, b, c]| u32::from_be_bytes([0, a, b, c]))
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_be_bytes)
-    }
-
-    fn u32_le(&mut self) -> Option<u32> {
-        self.take().map(u32::from_le_bytes)
-    }
-
-    /// Skips the extended timestamp of a type 3 chunk if it is there. The standard wants it
-    /// repeated (section 5.3.1.3); widespread encoders leave it out. So it is taken only when the
-    /// four bytes are the very value, and the first byte that differs settles it, so the end of
-    /// a message never waits for the next one. `None`: too early to tell.
-    fn skip_repeated(&mut self, extended: Option<u32>) -> Option<()> {
-        let Some(value) = extended else { return Some(()) };
-        let expected = value.to_be_bytes();
-        let seen = self.rest.iter().zip(&expected).take_while(|(got, want)| got == want).count();
-        if seen == expected.len() {
-            self.rest = self.rest.get(seen..).expect("seen bytes are there");
-            return Some(());
-        }
-        if seen == self.rest.len() { None } else { Some(()) }
-    }
 }
 
 #[cfg(test)]

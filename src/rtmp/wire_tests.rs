@@ -3,6 +3,7 @@ use rml_rtmp::chunk_io::{ChunkDeserializer, ChunkSerializer};
 use rml_rtmp::messages::MessagePayload;
 use rml_rtmp::time::RtmpTimestamp;
 
+use super::super::chunk::EXTENDED;
 use super::*;
 
 /// Feeds `bytes` in pieces of `step`; yields the messages and what stopped the reader.

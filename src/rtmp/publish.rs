@@ -1,0 +1,303 @@
+//! One accepted publication: media messages in, frames to the hub out.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, future};
+
+use tokio::sync::{broadcast, watch};
+
+use super::amf::{Object, Value};
+use super::context::Context;
+use super::metrics::Raised;
+use super::pace::{Advice, Pace};
+use super::session::Event;
+use super::status::Cause;
+use crate::accounts::{KeyGrant, Keys};
+use crate::base::{ChannelId, KeyId, MonoTime, Now, WallTime};
+use crate::gate::{Admission, Operation, Policy, StartPermit, Verdict};
+use crate::hub::{EndReason, Publication, Publisher, StartError, WriteError};
+use crate::media::{Frame, Intake, MetadataHint, TrackKind};
+
+/// From the accepted `publish` to its end.
+pub(super) struct Publishing {
+    grant: KeyGrant,
+    publisher: Publisher,
+    intake: Intake,
+    stage: Stage,
+    /// The instant at which it must end, as the schedule said last.
+    until: Option<WallTime>,
+    pace: Pace,
+    paused_until: Option<MonoTime>,
+    revoked: broadcast::Receiver<KeyId>,
+    policy: watch::Receiver<Arc<Policy>>,
+    _counted: Raised,
+}
+
+enum Stage {
+    /// Allowed, without a frame so far. The broadcast begins, and an older publisher is replaced,
+    /// only with the first frame that a viewer can decode.
+    Allowed(StartPermit),
+    /// The hub is being asked; left only by an error.
+    Starting,
+    Live(Publication),
+}
+
+impl Publishing {
+    pub(super) fn new(
+        grant: KeyGrant,
+        permit: StartPermit,
+        publisher: Publisher,
+        revoked: broadcast::Receiver<KeyId>,
+        context: &Context,
+    ) -> Self {
+        Self {
+            grant,
+            publisher,
+            intake: Intake::new(&context.limits),
+            until: permit.until(),
+            stage: Stage::Allowed(permit),
+            pace: Pace::new(&context.limits),
+            paused_until: None,
+            revoked,
+            policy: context.gatekeeper.policy(),
+            _counted: Raised::new(&context.metrics.publishers),
+        }
+    }
+
+    pub(super) fn channel(&self) -> &ChannelId {
+        &self.grant.channel
+    }
+
+    pub(super) fn key(&self) -> &KeyId {
+        &self.grant.key
+    }
+
+    /// Until when nothing more shall be read from this publisher.
+    pub(super) fn paused_until(&self) -> Option<MonoTime> {
+        self.paused_until
+    }
+
+    /// Takes a message and writes the frames it completes.
+    pub(super) async fn handle_event(
+        &mut self,
+        event: Event,
+        now: Now,
+        context: &Context,
+    ) -> Result<(), Cause> {
+        match event {
+            Event::Video { timestamp, body } => {
+                self.judge_pace(TrackKind::Video, timestamp, now.mono);
+                self.intake.handle_video(timestamp, body, now.mono).map_err(Cause::Media)?;
+            }
+            Event::Audio { timestamp, body } => {
+                self.judge_pace(TrackKind::Audio, timestamp, now.mono);
+                self.intake.handle_audio(timestamp, body, now.mono).map_err(Cause::Media)?;
+            }
+            Event::Metadata(object) => {
+                let hint = hint(&object);
+                if hint.encoder.is_some() {
+                    self.publisher.encoder = hint.encoder.clone();
+                }
+                self.intake.handle_metadata(hint);
+            }
+            Event::PublishAsked(_) | Event::PublishEnded => return Ok(()),
+        }
+        self.write_frames(now, context).await
+    }
+
+    /// To be called about ten times a second.
+    pub(super) async fn handle_tick(&mut self, now: Now, context: &Context) -> Result<(), Cause> {
+        if self.paused_until.is_some_and(|until| until <= now.mono) {
+            self.paused_until = None;
+        }
+        if self.policy.has_changed().unwrap_or(false) {
+            self.handle_policy(now);
+        }
+        self.intake.handle_tick(now.mono).map_err(Cause::Media)?;
+        // A publisher that sends no keyframe any more does not outlive the closing for that.
+        let grace = context.limits.gop_duration_max;
+        if self.is_closed(now, grace, context) {
+            return Err(Cause::ServiceClosed);
+        }
+        self.write_frames(now, context).await
+    }
+
+    /// Waits until the hub stops this publication or its key is revoked. Cancel-safe.
+    pub(super) async fn stopped(&mut self, keys: &Keys) -> EndReason {
+        let by_hub = async {
+            match &mut self.stage {
+                Stage::Live(publication) => publication.stopped().await,
+                Stage::Allowed(_) | Stage::Starting => future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reason = by_hub => reason,
+            () = key_revoked(&mut self.revoked, &self.grant.key, keys) => EndReason::KeyRevoked,
+        }
+    }
+
+    /// Ends the publication for this cause.
+    pub(super) fn finish(self, cause: &Cause, now: MonoTime) {
+        if let Stage::Live(publication) = self.stage {
+            publication.finish(cause.end_reason(), now);
+        }
+    }
+
+    /// Takes over a schedule that was moved while this runs.
+    fn handle_policy(&mut self, now: Now) {
+        let policy = self.policy.borrow_and_update().clone();
+        match policy.decide(Operation::Keep, now.wall) {
+            Verdict::Allow { until } => self.until = until,
+            Verdict::Refuse(refusal) if refusal.as_closed().is_some() => {
+                self.until = Some(now.wall)
+            }
+            // A clock in doubt or a draining node refuses newcomers and ends nobody.
+            Verdict::Refuse(_) => {}
+        }
+    }
+
+    async fn write_frames(&mut self, now: Now, context: &Context) -> Result<(), Cause> {
+        while let Some(frame) = self.intake.next_frame() {
+            self.write_frame(frame, now, context).await?;
+        }
+        while let Some(notice) = self.intake.next_notice() {
+            tracing::info!(channel = %self.grant.channel, "{notice}");
+        }
+        Ok(())
+    }
+
+    async fn write_frame(
+        &mut self,
+        frame: Frame,
+        now: Now,
+        context: &Context,
+    ) -> Result<(), Cause> {
+        let decodable = begins_decoding(&frame);
+        if decodable && self.is_closed(now, Duration::ZERO, context) {
+            return Err(Cause::ServiceClosed);
+        }
+        if !matches!(self.stage, Stage::Live(_)) {
+            if !decodable {
+                return Ok(());
+            }
+            self.start(now, context).await?;
+        }
+        context.metrics.count_frame(frame.track);
+        let Stage::Live(publication) = &mut self.stage else { return Ok(()) };
+        publication
+            .write(frame, now.mono)
+            .map_err(|WriteError::Stopped(reason)| Cause::from(reason))
+    }
+
+    /// Asks the hub for the broadcast. A resume whose broadcast ended since `publish` is a new
+    /// broadcast, and the gate is asked again for that.
+    async fn start(&mut self, now: Now, context: &Context) -> Result<(), Cause> {
+        let Stage::Allowed(permit) = std::mem::replace(&mut self.stage, Stage::Starting) else {
+            return Ok(());
+        };
+        let publisher = self.publisher.clone();
+        let started = match context.registry.start(permit, publisher.clone(), now) {
+            Err(StartError::NothingToResume) => {
+                let admission = Admission::Start;
+                let again = context.gatekeeper.admit(&self.grant.channel, admission, now).await;
+                let permit = again.map_err(Cause::Refused)?;
+                self.until = permit.until();
+                context.registry.start(permit, publisher, now)
+            }
+            other => other,
+        };
+        let publication = started.map_err(Cause::NotStarted)?;
+        tracing::info!(
+            channel = %self.grant.channel,
+            broadcast = %publication.broadcast().id(),
+            key = %self.grant.key,
+            encoder = self.publisher.encoder.as_deref().unwrap_or("unknown"),
+            "on air"
+        );
+        self.stage = Stage::Live(publication);
+        Ok(())
+    }
+
+    /// Whether the schedule ended this publication at least `grace` ago. The timer only makes us
+    /// look: the decision is the gate's.
+    fn is_closed(&mut self, now: Now, grace: Duration, context: &Context) -> bool {
+        if self.until.is_none_or(|until| now.wall < until + grace) {
+            return false;
+        }
+        match context.gatekeeper.current().decide(Operation::Keep, now.wall) {
+            Verdict::Refuse(refusal) => refusal.as_closed().is_some(),
+            Verdict::Allow { until } => {
+                self.until = until;
+                false
+            }
+        }
+    }
+
+    fn judge_pace(&mut self, track: TrackKind, timestamp: u32, now: MonoTime) {
+        match self.pace.judge(track, timestamp, now) {
+            Advice::Go => {}
+            Advice::Wait(length) => self.paused_until = Some(now + length),
+            Advice::Late => tracing::warn!(
+                channel = %self.grant.channel,
+                "the publisher's link is too slow: media is 20 s behind real time"
+            ),
+        }
+    }
+}
+
+/// Waits until this key stops working. Cancel-safe.
+async fn key_revoked(revoked: &mut broadcast::Receiver<KeyId>, own: &KeyId, keys: &Keys) {
+    loop {
+        match revoked.recv().await {
+            Ok(key) if key == *own => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) if !keys.is_active(own) => return,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => future::pending().await,
+        }
+    }
+}
+
+/// A frame that viewers can begin with: a video keyframe, or any frame where there is no video.
+fn begins_decoding(frame: &Frame) -> bool {
+    match frame.track {
+        TrackKind::Video => frame.keyframe,
+        TrackKind::Audio => frame.format.video.is_none(),
+    }
+}
+
+/// What `onMetaData` claims: a track is there if its codec is named, and missing if the other
+/// one's is named and nothing at all is said about this one.
+fn hint(object: &Object) -> MetadataHint {
+    let named = |codec: &str| match object.get(codec) {
+        Some(Value::Number(number)) => Some(*number > 0.0),
+        Some(Value::String(text)) => Some(!text.is_empty()),
+        Some(
+            Value::Boolean(_)
+            | Value::Object(_)
+            | Value::Array(_)
+            | Value::Date(_)
+            | Value::Null
+            | Value::Undefined,
+        )
+        | None => None,
+    };
+    let silent = |words: &[&str]| {
+        !object.iter().any(|(key, _)| words.iter().any(|word| key.starts_with(word)))
+    };
+    let (video, audio) = (named("videocodecid"), named("audiocodecid"));
+    let no_video = audio == Some(true) && silent(&["video", "width", "height", "framerate"]);
+    let no_audio = video == Some(true) && silent(&["audio", "stereo"]);
+    MetadataHint {
+        has_video: video.or(no_video.then_some(false)),
+        has_audio: audio.or(no_audio.then_some(false)),
+        encoder: object.str("encoder").map(super::session::printable),
+    }
+}
+
+impl fmt::Debug for Publishing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publishing").field("channel", &self.grant.channel).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,127 @@
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsConnector, client};
+
+use super::super::world::World;
+use super::*;
+use crate::base::Limits;
+
+/// A server on a loopback port that the system chose.
+async fn start(limits: impl FnOnce(&mut Limits), tls: Option<TlsAcceptor>) -> (World, SocketAddr) {
+    let mut world = World::open().await;
+    limits(Arc::make_mut(&mut world.context.limits));
+    let server = Server::new(world.context.clone(), world.tasks.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = world.stop.clone();
+    world.tasks.spawn(async move { server.serve(listener, tls, stop).await });
+    (world, address)
+}
+
+const HELLO_BYTES: usize = 1 + 1_536;
+
+/// Says hello and answers how many bytes came back, or why none did.
+async fn hello(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) -> io::Result<usize> {
+    stream.write_all(&[&[3][..], &[0; HELLO_BYTES - 1]].concat()).await?;
+    let mut reply = vec![0; 1 + 2 * 1_536];
+    stream.read_exact(&mut reply).await
+}
+
+#[tokio::test]
+async fn a_handshake_over_tcp_and_an_end() {
+    let (world, address) = start(|_| {}, None).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    hello(&mut stream).await.unwrap();
+    world.stop.cancel();
+    world.tasks.close();
+    world.tasks.wait().await;
+    TcpStream::connect(address).await.unwrap_err();
+}
+
+// R41: what is too much is reset before a word.
+#[tokio::test]
+async fn connections_above_the_limits_are_reset() {
+    let (_world, address) = start(|limits| limits.rtmp_connections_per_address_max = 2, None).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        hello(&mut stream).await.unwrap();
+        open.push(stream);
+    }
+    let mut refused = TcpStream::connect(address).await.unwrap();
+    let error = hello(&mut refused).await.unwrap_err().kind();
+    let reset = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+    assert!(reset.contains(&error), "{error:?}");
+
+    open.pop();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if hello(&mut stream).await.is_ok() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("the slot was not given back");
+}
+
+fn certificate() -> (TlsAcceptor, TlsConnector) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let chain = vec![made.cert.der().clone()];
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let server = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.clone(), key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(chain[0].clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client)))
+}
+
+async fn dial_tls(
+    connector: &TlsConnector,
+    address: SocketAddr,
+) -> io::Result<client::TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+// R51
+#[tokio::test]
+async fn rtmps() {
+    let (acceptor, connector) = certificate();
+    let (_world, address) = start(|_| {}, Some(acceptor)).await;
+    let mut stream = dial_tls(&connector, address).await.unwrap();
+    hello(&mut stream).await.unwrap();
+    // RTMP without TLS on that port is closed.
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    hello(&mut plain).await.unwrap_err();
+}
+
+// R51
+#[tokio::test]
+async fn tls_handshakes_have_a_limit_and_a_time() {
+    let (acceptor, connector) = certificate();
+    let limits = |limits: &mut Limits| {
+        limits.tls_handshakes_max = 1;
+        limits.tls_handshake_time_max = Duration::from_millis(200);
+    };
+    let (_world, address) = start(limits, Some(acceptor)).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut rest = Vec::new();
+    // The silent one holds the only place until its time is over.
+    let refused = dial_tls(&connector, address).await;
+    assert!(refused.is_err());
+    assert_eq!(silent.read_to_end(&mut rest).await.unwrap(), 0);
+    dial_tls(&connector, address).await.unwrap();
+}

@@ -1,0 +1,236 @@
+//! A server without sockets and a foreign encoder, for the tests of this room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rml_rtmp::handshake::{HandshakeProcessResult, PeerType};
+use rml_rtmp::sessions::{
+    ClientSession, ClientSessionConfig, ClientSessionEvent, ClientSessionResult, PublishRequestType,
+};
+use rml_rtmp::time::RtmpTimestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::conn::{Ended, Peer, serve};
+use super::{Cause, Context, Settings};
+use crate::accounts::{Gatekeeper, Keys, issue_key};
+use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Secret, WallTime};
+use crate::gate::{Latch, Policy, Schedule, ScheduleSettings};
+use crate::hub::{self, BroadcastState, Registry};
+use crate::store::{self, Store};
+use crate::testing::clips;
+use crate::testing::clock::RuntimeClock;
+
+/// 2026-09-21, some time.
+pub(super) const START: WallTime = WallTime::from_unix_millis(1_790_000_000_000);
+
+/// A server without sockets, with one channel and one key.
+pub(super) struct World {
+    pub(super) context: Context,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) key: Secret,
+    pub(super) key_id: KeyId,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) last_id: u64,
+}
+
+impl World {
+    pub(super) async fn open() -> Self {
+        Self::closing(None, "finish").await
+    }
+
+    /// New broadcasts close so long after the start.
+    pub(super) async fn closing(after: Option<Duration>, policy: &str) -> Self {
+        let schedule = after.map(|after| {
+            let settings = ScheduleSettings {
+                publish_close_at: Some((START + after).to_string()),
+                policy: Some(policy.to_owned()),
+                ..ScheduleSettings::default()
+            };
+            Schedule::build(&settings).unwrap().unwrap()
+        });
+        let clock = Arc::new(RuntimeClock::starting_at(START));
+        let store = store::in_memory();
+        let channel = ChannelId::parse("demo").unwrap();
+        let issued = issue_key(&*store, &channel, "", None, START).await.unwrap();
+        let keys = Keys::open(store.clone(), clock.now()).await.unwrap();
+        let limits = Limits::default();
+        let (hub, last) = (hub::Settings::default(), BroadcastId::new(0));
+        let context = Context::new(
+            Registry::new(limits.clone(), hub, last),
+            keys,
+            Gatekeeper::without_memory(Policy::new(schedule, Latch::default())),
+            limits,
+            Settings::default(),
+            clock,
+        );
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (key, key_id) = (issued.text, issued.id);
+        Self { context, store, key, key_id, stop, tasks, last_id: 0 }
+    }
+
+    /// A raw connection from an address, served.
+    pub(super) fn dial_from(&mut self, address: &str) -> (DuplexStream, JoinHandle<Ended>) {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        self.last_id += 1;
+        let peer = Peer { id: ConnId(self.last_id), address: address.parse().unwrap() };
+        let (context, stop) = (self.context.clone(), self.stop.clone());
+        let task = async move { serve(far, peer, &context, &stop).await };
+        (near, self.tasks.spawn(task))
+    }
+
+    pub(super) fn dial(&mut self) -> (DuplexStream, JoinHandle<Ended>) {
+        self.dial_from("192.0.2.1:5000")
+    }
+
+    /// An encoder that has connected.
+    pub(super) async fn encoder(&mut self) -> Encoder {
+        let (stream, server) = self.dial();
+        Encoder::connect(stream, server).await
+    }
+
+    /// An encoder that is allowed to publish.
+    pub(super) async fn publisher(&mut self) -> Encoder {
+        let mut encoder = self.encoder().await;
+        let key = self.key.clone();
+        encoder.publish(key.reveal()).await;
+        encoder.wait_for("NetStream.Publish.Start").await;
+        encoder
+    }
+
+    pub(super) fn state(&self) -> Option<BroadcastState> {
+        let channel = ChannelId::parse("demo").unwrap();
+        self.context.registry.find(&channel).map(|broadcast| broadcast.state())
+    }
+
+    pub(super) fn broadcast_id(&self) -> Option<BroadcastId> {
+        let channel = ChannelId::parse("demo").unwrap();
+        self.context.registry.find(&channel).map(|broadcast| broadcast.id())
+    }
+}
+
+/// A foreign peer: the public library's client.
+pub(super) struct Encoder {
+    pub(super) stream: DuplexStream,
+    pub(super) session: ClientSession,
+    pub(super) server: JoinHandle<Ended>,
+    /// Codes of statuses, in the order they came; an accepted publish is its code.
+    pub(super) codes: Vec<String>,
+    /// Everything received.
+    pub(super) received: Vec<u8>,
+}
+
+impl Encoder {
+    pub(super) async fn connect(mut stream: DuplexStream, server: JoinHandle<Ended>) -> Self {
+        let mut handshake = rml_rtmp::handshake::Handshake::new(PeerType::Client);
+        let hello = handshake.generate_outbound_p0_and_p1().unwrap();
+        stream.write_all(&hello).await.unwrap();
+        let mut reply = vec![0; 1 + 2 * 1_536];
+        stream.read_exact(&mut reply).await.unwrap();
+        let done = handshake.process_bytes(&reply).unwrap();
+        let HandshakeProcessResult::Completed { response_bytes, .. } = done else { panic!() };
+        stream.write_all(&response_bytes).await.unwrap();
+
+        let (session, first) = ClientSession::new(ClientSessionConfig::new()).unwrap();
+        let mut encoder = Self { stream, session, server, codes: vec![], received: vec![] };
+        encoder.handle(first).await;
+        let connect = encoder.session.request_connection("live".to_owned()).unwrap();
+        encoder.handle(vec![connect]).await;
+        encoder.wait_for("connected").await;
+        encoder
+    }
+
+    pub(super) async fn publish(&mut self, key: &str) {
+        let live = PublishRequestType::Live;
+        let asked = self.session.request_publishing(key.to_owned(), live).unwrap();
+        self.handle(vec![asked]).await;
+    }
+
+    pub(super) async fn handle(&mut self, results: Vec<ClientSessionResult>) {
+        for result in results {
+            match result {
+                ClientSessionResult::OutboundResponse(packet) => {
+                    // A server that has gone shows in the next read.
+                    let _ = self.stream.write_all(&packet.bytes).await;
+                }
+                ClientSessionResult::RaisedEvent(event) => self.note(event),
+                ClientSessionResult::UnhandleableMessageReceived(_) => {}
+            }
+        }
+    }
+
+    fn note(&mut self, event: ClientSessionEvent) {
+        match event {
+            ClientSessionEvent::ConnectionRequestAccepted => self.codes.push("connected".into()),
+            ClientSessionEvent::PublishRequestAccepted => {
+                self.codes.push("NetStream.Publish.Start".into());
+            }
+            ClientSessionEvent::UnhandleableOnStatusCode { code } => self.codes.push(code),
+            ClientSessionEvent::ConnectionRequestRejected { .. }
+            | ClientSessionEvent::PlaybackRequestAccepted
+            | ClientSessionEvent::StreamMetadataReceived { .. }
+            | ClientSessionEvent::VideoDataReceived { .. }
+            | ClientSessionEvent::AudioDataReceived { .. }
+            | ClientSessionEvent::UnhandleableAmf0Command { .. }
+            | ClientSessionEvent::UnknownTransactionResultReceived { .. }
+            | ClientSessionEvent::AcknowledgementReceived { .. }
+            | ClientSessionEvent::PingResponseReceived { .. } => {}
+        }
+    }
+
+    /// Reads once; false at the end.
+    pub(super) async fn read(&mut self) -> bool {
+        let mut bytes = vec![0; 4_096];
+        let Ok(count @ 1..) = self.stream.read(&mut bytes).await else { return false };
+        self.received.extend(&bytes[..count]);
+        let results = self.session.handle_input(&bytes[..count]).unwrap();
+        self.handle(results).await;
+        true
+    }
+
+    pub(super) async fn wait_for(&mut self, code: &str) {
+        while !self.codes.iter().any(|known| known == code) {
+            assert!(self.read().await, "closed without {code}: {:?}", self.codes);
+        }
+    }
+
+    /// Reads to the end and answers how the server saw it.
+    pub(super) async fn end(mut self) -> (Cause, Vec<String>) {
+        while self.read().await {}
+        let Self { stream, server, codes, .. } = self;
+        drop(stream);
+        (server.await.unwrap().cause, codes)
+    }
+
+    pub(super) async fn video(&mut self, millis: u32, body: bytes::Bytes) {
+        let time = RtmpTimestamp::new(millis);
+        let sent = self.session.publish_video_data(body, time, false).unwrap();
+        self.handle(vec![sent]).await;
+    }
+
+    /// Configuration and a keyframe: enough to be on air, once the intake has seen that no audio
+    /// comes.
+    pub(super) async fn go_live(&mut self, world: &World) {
+        self.video(0, clips::avc_config()).await;
+        self.video(0, clips::avc_frame(true, 100)).await;
+        for frame in 1..1_000 {
+            if world.state() == Some(BroadcastState::Live) {
+                return;
+            }
+            self.video(frame * 40, clips::avc_frame(frame % 10 == 0, 100)).await;
+            time::sleep(Duration::from_millis(40)).await;
+        }
+        panic!("never on air");
+    }
+
+    pub(super) async fn send_for(&mut self, from: u32, frames: u32) {
+        for frame in 0..frames {
+            self.video(from + frame * 40, clips::avc_frame(frame % 10 == 0, 100)).await;
+            time::sleep(Duration::from_millis(40)).await;
+        }
+    }
+}
