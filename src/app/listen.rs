@@ -8,7 +8,7 @@ const BACKLOG: i32 = 4_096;
 
 /// Why a port could not be opened, as one line that names the port and the setting.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenError {
+pub(super) enum ListenError {
     #[error(
         "port {port} is taken: another program already listens on {addr}. Choose another with \
          {flag} ADDRESS or {key} in the configuration"
@@ -26,10 +26,10 @@ pub enum ListenError {
 /// Sockets that a service manager opened for us before we started (systemd socket activation).
 /// One is used for a listener when it is bound to the listener's port.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<TcpListener>);
+pub(super) struct Inherited(Vec<TcpListener>);
 
 impl Inherited {
-    pub fn from_service_manager() -> Self {
+    pub(super) fn from_service_manager() -> Self {
         let mut passed = listenfd::ListenFd::from_env();
         let all = (0..passed.len()).filter_map(|n| passed.take_tcp_listener(n).ok().flatten());
         Self(all.collect())
@@ -42,15 +42,15 @@ impl Inherited {
     }
 }
 
-/// Opens a listening socket, or takes the inherited one of the same port.
-pub fn listen(
+/// Opens a listening socket that does not block, or takes the inherited one of the same port.
+pub(super) fn listen(
     inherited: &mut Inherited,
     addr: SocketAddr,
     flag: &'static str,
     key: &'static str,
-) -> Result<tokio::net::TcpListener, ListenError> {
+) -> Result<TcpListener, ListenError> {
     let opened = inherited.take(addr.port()).map_or_else(|| bind(addr), Ok);
-    opened.and_then(into_async).map_err(|source| {
+    opened.and_then(nonblocking).map_err(|source| {
         let port = addr.port();
         if source.kind() == io::ErrorKind::AddrInUse {
             ListenError::Taken { addr, port, flag, key }
@@ -62,9 +62,9 @@ pub fn listen(
     })
 }
 
-fn into_async(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+fn nonblocking(listener: TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
-    tokio::net::TcpListener::from_std(listener)
+    Ok(listener)
 }
 
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -83,8 +83,8 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_taken_port_is_one_line_with_port_and_setting() {
+    #[test]
+    fn a_taken_port_is_one_line_with_port_and_setting() {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = first.local_addr().unwrap();
         let error = listen(&mut Inherited::default(), addr, "--rtmp", "rtmp.listen").unwrap_err();
@@ -94,8 +94,8 @@ mod tests {
         assert!(!text.contains('\n'));
     }
 
-    #[tokio::test]
-    async fn an_inherited_socket_serves_its_port() {
+    #[test]
+    fn an_inherited_socket_serves_its_port() {
         let passed = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = passed.local_addr().unwrap();
         let mut inherited = Inherited(vec![passed]);

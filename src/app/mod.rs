@@ -1,13 +1,26 @@
 //! The roof: wiring, life cycle and the command line. The one room that knows all others, and it
 //! only wires; whatever decides lives below. Read [`App`] first.
 
+mod app;
+mod cli;
 mod command;
 pub mod demo;
+mod drain;
+mod first_start;
 pub mod keys;
 mod listen;
+mod listeners;
 pub mod publish;
+mod records;
+mod reload;
+mod run;
+mod stage;
 pub mod sunset;
 mod telemetry;
 mod tls;
+mod welcome;
+mod wiring;
 
+pub use app::{App, Options};
 pub use command::Inputs;
+pub use run::main;

@@ -9,11 +9,11 @@ use crate::config::LogFormat;
 
 /// The log's filter while the server runs.
 #[derive(Debug)]
-pub struct LogFilter(reload::Handle<Targets, Registry>);
+pub(super) struct LogFilter(reload::Handle<Targets, Registry>);
 
 impl LogFilter {
     /// Puts another filter in force.
-    pub fn change(&self, filter: &str) -> anyhow::Result<()> {
+    pub(super) fn change(&self, filter: &str) -> anyhow::Result<()> {
         self.0.reload(filter.parse::<Targets>()?)?;
         Ok(())
     }
@@ -21,7 +21,7 @@ impl LogFilter {
 
 /// Starts logging to standard error, so that standard output stays free for what a person or a
 /// script asked for.
-pub fn start_log(format: LogFormat, filter: &str) -> anyhow::Result<LogFilter> {
+pub(super) fn start_log(format: LogFormat, filter: &str) -> anyhow::Result<LogFilter> {
     let (filter, handle) = reload::Layer::new(filter.parse::<Targets>()?);
     let lines = match format {
         LogFormat::Text => fmt::layer()

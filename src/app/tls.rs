@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 
 /// Why a certificate cannot be used, as one line that names the file.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(super) enum TlsError {
     #[error("{path} (tls.certificate): {what}", path = .path.display())]
     Certificate { path: PathBuf, what: String },
     #[error("{path} (tls.key): {what}", path = .path.display())]
@@ -22,7 +22,7 @@ pub enum TlsError {
 
 /// The certificate in force, read again from its files when they change: handshakes from then on
 /// use the new one, and no connection is dropped.
-pub struct Certificate {
+pub(super) struct Certificate {
     chain_file: PathBuf,
     key_file: PathBuf,
     provider: Arc<CryptoProvider>,
@@ -36,7 +36,7 @@ struct Loaded {
 }
 
 impl Certificate {
-    pub fn load(chain_file: &Path, key_file: &Path) -> Result<Arc<Self>, TlsError> {
+    pub(super) fn load(chain_file: &Path, key_file: &Path) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let loaded = read(chain_file, key_file, &provider)?;
         Ok(Arc::new(Self {
@@ -49,7 +49,7 @@ impl Certificate {
 
     /// Reads the files again if they were written since. Answers whether a new certificate is in
     /// force; on an error the old one stays.
-    pub fn refresh(&self) -> Result<bool, TlsError> {
+    pub(super) fn refresh(&self) -> Result<bool, TlsError> {
         let stamps = [written_at(&self.chain_file), written_at(&self.key_file)];
         let before = self.current.read().unwrap_or_else(PoisonError::into_inner).stamps;
         if stamps == before {
@@ -61,7 +61,7 @@ impl Certificate {
     }
 
     /// TLS 1.2 and 1.3 with forward secrecy, offering the given application protocols.
-    pub fn server_config(self: &Arc<Self>, protocols: &[&str]) -> Arc<ServerConfig> {
+    pub(super) fn server_config(self: &Arc<Self>, protocols: &[&str]) -> Arc<ServerConfig> {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .expect("the provider supports TLS 1.2 and 1.3")

@@ -56,6 +56,11 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+/// The keys whose values differ.
+pub fn changed_keys(before: &Config, after: &Config) -> Vec<&'static Key> {
+    keys().filter(|key| (key.show)(before) != (key.show)(after)).collect()
+}
+
 /// The effective configuration as a file that would give the same.
 pub fn render(config: &Config) -> String {
     let mut text = String::new();

@@ -12,4 +12,4 @@ mod value;
 
 pub use error::{ConfigError, Origin};
 pub use keys::{Config, Key, LogFormat, Reload};
-pub use load::{Sources, keys, load, render};
+pub use load::{Sources, changed_keys, keys, load, render};

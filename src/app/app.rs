@@ -1,0 +1,213 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time;
+use tracing::{info, warn};
+
+use super::drain::{Asked, Signals};
+use super::listeners::{Listeners, open_certificate};
+use super::reload::Reloading;
+use super::stage::Stage;
+use super::telemetry::LogFilter;
+use super::tls::Certificate;
+use super::{demo, first_start};
+use crate::accounts::{Gatekeeper, Keys};
+use crate::base::{ChannelId, Clock, Secret, ShiftedClock, SystemClock, WallTime};
+use crate::config::{Config, Sources};
+use crate::gate::{Policy, Schedule, build_time};
+use crate::hub::{EndReason, Registry};
+use crate::store::{self, ServerLock, Store};
+use crate::http;
+
+/// How long viewers may still fetch the end of what was live when the server stops, at most.
+const GOODBYE_MAX: Duration = Duration::from_secs(4);
+
+/// How a server is started, beside its configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Behave as if it were this instant, and remember nothing of the gate.
+    pub rehearse_at: Option<WallTime>,
+    /// Keep no records: for the demo.
+    pub forget: bool,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct App {
+    pub(super) config: Config,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) registry: Registry,
+    pub(super) gatekeeper: Gatekeeper,
+    pub(super) keys: Keys,
+    pub(super) readiness: http::Readiness,
+    pub(super) certificate: Option<Arc<Certificate>>,
+    http: SocketAddr,
+    rtmp: SocketAddr,
+    first: Option<(ChannelId, Secret)>,
+    /// Listeners and connections of publishers.
+    pub(super) ingest: Stage,
+    /// Packagers, and what tells them things.
+    pub(super) readers: Stage,
+    /// Listeners and connections of viewers and operators.
+    pub(super) viewers: Stage,
+    /// Records, keys and the memory of the gate.
+    pub(super) memory: Stage,
+    /// Held so that no second server opens the same data folder.
+    _lock: Option<ServerLock>,
+}
+
+impl App {
+    /// Opens everything, or says in one line what cannot be opened; nothing runs then.
+    pub async fn start(config: Config, options: Options) -> anyhow::Result<Self> {
+        let schedule = Schedule::build(&config.sunset)?;
+        let certificate = open_certificate(&config)?;
+        let clock = clock_of(options);
+        let now = clock.now();
+        let lock = if options.forget { None } else { Some(store::lock(&config.data_dir)?) };
+        let store = match options.forget {
+            true => store::in_memory(),
+            false => store::open(&config.data_dir).await?,
+        };
+        let listeners = Listeners::open(&config, certificate.is_some())?;
+        let gatekeeper = match options.rehearse_at {
+            Some(_) => Gatekeeper::without_memory(Policy::rehearsal(schedule)),
+            None => Gatekeeper::open(store.clone(), schedule, build_time(), now).await?,
+        };
+        let first = match options.forget {
+            true => None,
+            false => first_start::prepare(&*store, &gatekeeper, now).await?,
+        };
+        let last_id = store.next_broadcast_id(now.wall);
+        let app = Self {
+            registry: Registry::new(config.limits.clone(), config.hub, last_id),
+            keys: Keys::open(store.clone(), now).await?,
+            readiness: http::Readiness::new(),
+            http: listeners.http.local_addr()?,
+            rtmp: listeners.rtmp.local_addr()?,
+            ingest: Stage::default(),
+            readers: Stage::default(),
+            viewers: Stage::default(),
+            memory: Stage::default(),
+            _lock: lock,
+            config,
+            clock,
+            store,
+            gatekeeper,
+            certificate,
+            first,
+        };
+        app.run_all(listeners)?;
+        app.readiness.open();
+        app.log_start();
+        Ok(app)
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Where viewers reach the server.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where encoders publish.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.rtmp
+    }
+
+    /// The channel and key that the first start made.
+    pub fn first(&self) -> Option<(&ChannelId, &Secret)> {
+        self.first.as_ref().map(|(channel, key)| (channel, key))
+    }
+
+    /// Loops the demo clip with a key that was just made, until the server stops.
+    pub fn run_demo(&self, key: Secret) {
+        let (clock, limits) = (self.clock.clone(), self.config.limits.clone());
+        self.ingest.spawn(demo::run_loop(self.rtmp, key, limits, clock, self.ingest.stop.clone()));
+    }
+
+    /// Runs until a signal asks for the end, then drains; a second one leaves at once.
+    pub(super) async fn run(self, sources: Sources, filter: LogFilter) -> anyhow::Result<()> {
+        let mut signals = Signals::listen()?;
+        // Without a service manager nobody hears it, which is no error.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let mut reloading = Reloading::new(sources, filter, self.config.clone());
+        while signals.next().await == Asked::Reload {
+            let now = self.clock.now();
+            reloading.reload(&self.gatekeeper, self.certificate.as_deref(), now).await;
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        tokio::select! {
+            biased;
+            () = signals.asked_to_stop() => {
+                warn!(live = self.registry.broadcasts().len(), "asked twice: leaving at once");
+            }
+            () = self.drain() => {}
+        }
+        Ok(())
+    }
+
+    /// Sources stop before sinks, within the grace.
+    pub async fn drain(&self) {
+        let live = self.registry.broadcasts().len();
+        info!(live, "stopping");
+        self.readiness.drain();
+        self.gatekeeper.set_draining();
+        let grace = self.config.limits.drain_grace;
+        let in_order = time::timeout(grace, self.drain_in_order(live > 0)).await;
+        let (publishers, viewers) = (self.ingest.tasks.len(), self.viewers.tasks.len());
+        match in_order {
+            Ok(()) => info!(live, "stopped"),
+            Err(_) => warn!(live, publishers, viewers, "stopped; connections were cut"),
+        }
+    }
+
+    async fn drain_in_order(&self, was_live: bool) {
+        self.registry.stop_all(EndReason::Draining);
+        self.ingest.end().await;
+        // Whoever left without a word now waits for a resume that cannot come.
+        self.registry.stop_all(EndReason::Draining);
+        self.readers.end().await;
+        if was_live {
+            time::sleep(GOODBYE_MAX.min(self.config.limits.drain_grace / 2)).await;
+        }
+        self.viewers.end().await;
+        self.memory.end().await;
+    }
+
+    fn log_start(&self) {
+        let policy = self.gatekeeper.current();
+        match policy.schedule() {
+            None => info!("no end is declared: sunset.publish_close_at is not set"),
+            Some(schedule) => {
+                let closes = schedule.show(schedule.publish_close());
+                info!(phase = %policy.phase(self.clock.now().wall), %closes, "an end is declared");
+                for warning in schedule.warnings() {
+                    warn!("{warning}");
+                }
+            }
+        }
+        if policy.is_rehearsal() {
+            warn!(at = %self.clock.now().wall, "rehearsal: the calendar is played");
+        }
+        info!(http = %self.http, rtmp = %self.rtmp, version = env!("CARGO_PKG_VERSION"), "ready");
+    }
+}
+
+fn clock_of(options: Options) -> Arc<dyn Clock> {
+    match options.rehearse_at {
+        Some(at) => Arc::new(ShiftedClock::starting_at(SystemClock::new(), at)),
+        None => Arc::new(SystemClock::new()),
+    }
+}
