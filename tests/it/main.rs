@@ -1,3 +1,4 @@
-//! Whole roads through the library: one binary, no network beyond in-process pipes, no sleeping.
+//! Whole roads through the library and the binary: no sleeping, no fixed ports.
 
+mod cli;
 mod tidy;

@@ -14,6 +14,9 @@ export async function mediaPlaylist(server, channel) {
   return { address: new URL(line, address).href, multivariant: text };
 }
 
+// FFmpeg fetches the init segment again after every reload of a live playlist and then says so.
+const RELOADED_INIT = 'Found duplicated MOOV Atom. Skipped it';
+
 /** Streams as ffprobe reads them; every complaint of its reader is an error. */
 export async function probe(address, { program = 'ffprobe', seconds = 6 } = {}) {
   const probed = await run(program, [
@@ -22,7 +25,7 @@ export async function probe(address, { program = 'ffprobe', seconds = 6 } = {}) 
     '-of', 'json', address,
   ], { limit: 60_000 });
   assert.equal(probed.code, 0, probed.output);
-  const complaints = probed.output.slice(probed.stdout.length)
-    .split('\n').filter((line) => line.trim() && !/^\s*$/.test(line));
+  const complaints = probed.stderr.split('\n')
+    .filter((line) => line.trim() && !line.includes(RELOADED_INIT));
   return { streams: JSON.parse(probed.stdout).streams, complaints };
 }

@@ -8,10 +8,10 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 /** Starts a program; `output` grows with all it prints. */
 export function start(command, args, options = {}) {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
-  const run = { child, command, args, output: '', stdout: '', code: null, signal: null };
+  const run = { child, command, args, output: '', stdout: '', stderr: '', code: null, signal: null };
   running.add(child);
   child.stdout.on('data', (data) => { run.output += data; run.stdout += data; });
-  child.stderr.on('data', (data) => { run.output += data; });
+  child.stderr.on('data', (data) => { run.output += data; run.stderr += data; });
   child.stdin.on('error', () => {});
   run.exited = new Promise((resolve, reject) => {
     child.once('error', reject);
