@@ -28,6 +28,8 @@ mod writer;
 pub mod client;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 #[path = "world_tests.rs"]
 mod world;
 

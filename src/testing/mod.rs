@@ -6,5 +6,6 @@ pub mod clips;
 pub mod clock;
 pub mod delta;
 pub mod fuzz_http;
+pub mod fuzz_rtmp;
 pub mod lint;
 mod playlist;
