@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use hyper::Request;
 use hyper::body::Body;
 use hyper::service::Service;
+use tracing::debug_span;
 
 use super::body::{PartBody, Toll};
 use super::metrics::BytesOut;
@@ -68,7 +69,8 @@ impl<H: Site, B: Body> Service<Request<B>> for Visits<H> {
             pulse: Arc::clone(&self.pulse),
         };
         let (head, _) = request.into_parts();
-        let answer = self.site.answer(&Request::from_parts(head, ()), &visit);
+        let span = debug_span!("request", number = visit.number);
+        let answer = span.in_scope(|| self.site.answer(&Request::from_parts(head, ()), &visit));
         Answering { answer: Some(answer), unanswered, bytes_out: self.bytes_out.clone() }
     }
 }

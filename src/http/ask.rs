@@ -40,16 +40,18 @@ impl std::fmt::Display for RequestId {
 impl Ask {
     pub(super) fn new(verb: Verb, class: RouteClass, request: &Request<()>, visit: &Visit) -> Self {
         let headers = request.headers();
-        let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let readable = class.is_read_by_people();
         Self {
             verb,
             class,
             gzip: accepts_gzip(headers),
-            lang: Lang::choose(languages),
-            html: accepts_html(headers),
+            // Players ask a thousand times as often as people, and have no language.
+            lang: Lang::choose(text(header::ACCEPT_LANGUAGE).filter(|_| readable)),
+            html: readable && text(header::ACCEPT).is_some_and(|types| types.contains("text/html")),
             http2: request.version() == Version::HTTP_2,
             tls: visit.tls,
-            if_none_match: headers.get(header::IF_NONE_MATCH).cloned(),
+            if_none_match: headers.get(header::IF_NONE_MATCH).and_then(copy),
             range: range_in_force(headers),
             id: RequestId { conn: visit.conn, number: visit.number },
         }
@@ -76,7 +78,12 @@ fn range_in_force(headers: &HeaderMap) -> Option<HeaderValue> {
     if headers.contains_key(header::IF_RANGE) {
         return None;
     }
-    headers.get(header::RANGE).cloned()
+    headers.get(header::RANGE).and_then(copy)
+}
+
+/// A value of its own: a clone would keep the buffer of the whole head.
+fn copy(value: &HeaderValue) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(value.as_bytes()).ok()
 }
 
 /// RFC 9110, 12.5.3.
@@ -103,11 +110,6 @@ fn is_zero_weight(parameter: &str) -> bool {
     let Some((name, value)) = parameter.split_once('=') else { return false };
     let zero = |text: &str| text.starts_with('0') && text.bytes().all(|b| b == b'0' || b == b'.');
     name.trim().eq_ignore_ascii_case("q") && zero(value.trim())
-}
-
-fn accepts_html(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::{Site, Visits};
 use super::metrics::Metrics;
+use super::tls::TlsError;
 use super::watchdog::{Close, Protocol, Pulse, Watchdog};
 use super::wire::{Inflow, sniff};
 use crate::base::{ConnId, Limits};
@@ -44,16 +45,17 @@ pub(super) enum Ended {
     Broken(hyper::Error),
     /// Not even the first bytes arrived.
     Unreadable(std::io::Error),
+    /// The TLS handshake failed.
+    NotEncrypted(TlsError),
 }
 
-/// Everything one connection shares with its listener.
+/// Everything the connections of a site share.
 #[derive(Debug)]
 pub(super) struct Setting<H> {
     pub(super) site: Arc<H>,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: Metrics,
     pub(super) tracker: TaskTracker,
-    pub(super) stop: CancellationToken,
 }
 
 /// One accepted connection, ready to speak HTTP.
@@ -69,7 +71,11 @@ pub(super) struct Line<S> {
 
 /// Serves one connection to its end: the peer leaves, a limit closes it, or the server stops and
 /// the grace is over. Dropping it closes the connection at once and frees what its requests held.
-pub(super) async fn serve<H, S>(mut line: Line<S>, setting: &Setting<H>) -> Ended
+pub(super) async fn serve<H, S>(
+    mut line: Line<S>,
+    setting: &Setting<H>,
+    stop: &CancellationToken,
+) -> Ended
 where
     H: Site,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -81,7 +87,7 @@ where
             let sniffed = timeout(limits.request_head_time_max, sniff(&mut line.io));
             tokio::select! {
                 biased;
-                () = setting.stop.cancelled() => return Ended::Cut(Close::Drained),
+                () = stop.cancelled() => return Ended::Cut(Close::Drained),
                 sniffed = sniffed => match sniffed {
                     Ok(Ok(sniffed)) => sniffed,
                     Ok(Err(err)) => return Ended::Unreadable(err),
@@ -101,14 +107,14 @@ where
     let io = TokioIo::new(Inflow::new(line.io, prefix, protocol, Arc::clone(&pulse)));
     match protocol {
         Protocol::Http1 => {
-            let conn = http1_builder(limits).serve_connection(io, visits);
-            drive(conn, protocol, &pulse, setting).await
+            let conn = pin!(http1_builder(limits).serve_connection(io, visits));
+            drive(conn, protocol, &pulse, limits, stop).await
         }
         Protocol::Http2 => {
             let executor = Tracked(setting.tracker.clone());
             // On the heap: most connections are HTTP/1.1 and need not be as large.
-            let conn = Box::pin(http2_builder(limits, executor).serve_connection(io, visits));
-            drive(conn, protocol, &pulse, setting).await
+            let mut conn = Box::pin(http2_builder(limits, executor).serve_connection(io, visits));
+            drive(conn.as_mut(), protocol, &pulse, limits, stop).await
         }
     }
 }
@@ -162,30 +168,30 @@ where
     }
 }
 
-impl<S, H> Connection for Pin<Box<http2::Connection<TokioIo<Inflow<S>>, Visits<H>, Tracked>>>
+impl<S, H> Connection for http2::Connection<TokioIo<Inflow<S>>, Visits<H>, Tracked>
 where
     H: Site,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     fn finish(self: Pin<&mut Self>) {
-        self.get_mut().as_mut().graceful_shutdown();
+        self.graceful_shutdown();
     }
 }
 
-async fn drive<H: Site>(
-    conn: impl Connection,
+async fn drive(
+    mut conn: Pin<&mut impl Connection>,
     protocol: Protocol,
     pulse: &Pulse,
-    setting: &Setting<H>,
+    limits: &Limits,
+    stop: &CancellationToken,
 ) -> Ended {
-    let mut conn = pin!(conn);
-    let mut stopped = pin!(setting.stop.cancelled());
+    let mut stopped = pin!(stop.cancelled());
     let mut stopping = false;
-    let mut watchdog = Watchdog::new(protocol, &setting.limits);
+    let mut watchdog = Watchdog::new(protocol, limits);
     poll_fn(|cx| {
         if !stopping && stopped.as_mut().poll(cx).is_ready() {
             stopping = true;
-            watchdog.drain_within(setting.limits.drain_grace);
+            watchdog.drain_within(limits.drain_grace);
             conn.as_mut().finish();
         }
         match conn.as_mut().poll(cx) {

@@ -65,7 +65,7 @@ impl Holds {
             table: Arc::clone(&self.table),
             broadcast,
             pulse: Arc::clone(pulse),
-            _counted: Counted::new(&self.metrics.held),
+            _counted: self.metrics.count_held(),
         })
     }
 }
@@ -129,9 +129,9 @@ mod tests {
         let holds = holds(9, 9, 9);
         let pulse = Arc::new(Pulse::default());
         let held: Vec<_> = (0..4).map(|n| holds.take(BroadcastId::new(n), &pulse)).collect();
-        assert_eq!(holds.metrics.held.get(), 4);
+        assert_eq!(holds.metrics.held(), 4);
         drop(held);
-        assert_eq!(holds.metrics.held.get(), 0);
+        assert_eq!(holds.metrics.held(), 0);
         assert_eq!(pulse.held.load(Ordering::Relaxed), 0);
         let table = holds.table.lock().unwrap();
         assert_eq!((table.total, table.by_broadcast.len()), (0, 0));

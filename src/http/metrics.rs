@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -8,15 +10,19 @@ use super::route::RouteClass;
 use super::watchdog::Close;
 
 /// What the room counts. Labels come from closed sets only: no channel, no address, no path.
+/// Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct Metrics(Arc<Counters>);
+
+#[derive(Debug)]
+struct Counters {
     /// One counter for each class of routes and of answers, looked up by place on the hot path.
     answers: [[Counter; STATUS_CLASSES.len()]; RouteClass::ALL.len()],
     bytes_out: Counter,
-    pub(super) held: Gauge,
-    pub(super) connections: Gauge,
-    pub(super) refused: Family<RefusedLabels, Counter>,
-    pub(super) closed: Family<ClosedLabels, Counter>,
+    held: Gauge,
+    connections: Gauge,
+    refused: Family<RefusedLabels, Counter>,
+    closed: Family<ClosedLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -26,12 +32,12 @@ struct AnswerLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct RefusedLabels {
-    pub(super) reason: &'static str,
+struct RefusedLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ClosedLabels {
+struct ClosedLabels {
     reason: &'static str,
 }
 
@@ -41,7 +47,7 @@ impl Metrics {
     /// Makes the counters and registers them.
     pub fn new(registry: &mut Registry) -> Self {
         let answers = Family::<AnswerLabels, Counter>::default();
-        let metrics = Self {
+        let counters = Counters {
             answers: RouteClass::ALL.map(|class| {
                 STATUS_CLASSES.map(|status| {
                     let labels = AnswerLabels { route: class.as_str(), status };
@@ -58,29 +64,29 @@ impl Metrics {
         registry.register(
             "http_body_bytes",
             "Bytes of bodies given to connections",
-            metrics.bytes_out.clone(),
+            counters.bytes_out.clone(),
         );
         registry.register(
             "http_held_requests",
             "Requests held for media to come",
-            metrics.held.clone(),
+            counters.held.clone(),
         );
         registry.register(
             "http_connections",
             "Connections of viewers",
-            metrics.connections.clone(),
+            counters.connections.clone(),
         );
         registry.register(
             "http_connections_refused",
             "Connections closed before they were served",
-            metrics.refused.clone(),
+            counters.refused.clone(),
         );
         registry.register(
             "http_connections_closed",
             "Connections that a limit ended",
-            metrics.closed.clone(),
+            counters.closed.clone(),
         );
-        metrics
+        Self(Arc::new(counters))
     }
 
     pub(super) fn count_answer(&self, class: RouteClass, status: hyper::StatusCode) {
@@ -90,20 +96,42 @@ impl Metrics {
             400..=499 => 2,
             _ => 3,
         };
-        let row = self.answers.get(class.index()).expect("a row for each class");
+        let row = self.0.answers.get(class.index()).expect("a row for each class");
         row.get(place).expect("a place for each status class").inc();
     }
 
+    /// A connection, for as long as the value lives.
+    pub(super) fn count_connection(&self) -> Counted {
+        Counted::new(&self.0.connections)
+    }
+
+    /// A held request, for as long as the value lives.
+    pub(super) fn count_held(&self) -> Counted {
+        Counted::new(&self.0.held)
+    }
+
+    /// Requests held now.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> i64 {
+        self.0.held.get()
+    }
+
+    /// Connections now.
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> i64 {
+        self.0.connections.get()
+    }
+
     pub(super) fn count_refused(&self, reason: &'static str) {
-        self.refused.get_or_create(&RefusedLabels { reason }).inc();
+        self.0.refused.get_or_create(&RefusedLabels { reason }).inc();
     }
 
     pub(super) fn count_closed(&self, reason: Close) {
-        self.closed.get_or_create(&ClosedLabels { reason: reason.as_str() }).inc();
+        self.0.closed.get_or_create(&ClosedLabels { reason: reason.as_str() }).inc();
     }
 
     pub(super) fn bytes_out(&self) -> BytesOut {
-        BytesOut(self.bytes_out.clone())
+        BytesOut(self.0.bytes_out.clone())
     }
 }
 
@@ -122,7 +150,7 @@ impl BytesOut {
 pub(super) struct Counted(Gauge);
 
 impl Counted {
-    pub(super) fn new(gauge: &Gauge) -> Self {
+    fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }

@@ -318,7 +318,7 @@ async fn a_reload_is_held_for_its_part() {
     assert!(Duration::from_millis(300) < held.after, "{:?}", held.after);
     assert!(held.text().contains(&format!("s{}.m4s", next - 1)), "{}", held.text());
     assert_eq!(held.field("cache-control"), Some("max-age=12"), "six targets");
-    assert_eq!(world.metrics.held.get(), 0);
+    assert_eq!(world.metrics.held(), 0);
 }
 
 /// H96, H111: media that does not come in three targets is a 503, never an older playlist.
@@ -529,14 +529,14 @@ async fn holds_have_a_ceiling() {
         io.write_all(request.as_bytes()).await.unwrap();
     }
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(world.metrics.held.get(), 2);
+    assert_eq!(world.metrics.held(), 2);
     let refused = world.get(&target).await;
     assert_eq!((refused.status, refused.after), (503, Duration::ZERO));
     assert_eq!(refused.problem(), "too-many-held");
     assert_eq!(world.get(&address).await.status, 200, "what need not wait is answered");
     drop(pipes);
     sleep(Duration::from_millis(1)).await;
-    assert_eq!(world.metrics.held.get(), 0, "W6");
+    assert_eq!(world.metrics.held(), 0, "W6");
 }
 
 /// W21, W23: methods.

@@ -129,6 +129,19 @@ impl RouteClass {
         }
     }
 
+    /// Whether problems are told to people, as a page, rather than to programs.
+    pub(super) fn is_read_by_people(self) -> bool {
+        match self {
+            Self::Page | Self::Unknown => true,
+            Self::Asset
+            | Self::Multivariant
+            | Self::Playlist
+            | Self::Media
+            | Self::Api
+            | Self::Probe => false,
+        }
+    }
+
     /// Whether its answers are fetched by players on any site, errors included (H117).
     pub fn is_open_to_all_origins(self) -> bool {
         match self {

@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, debug_span, warn};
 use super::admin::{Admin, Encoder};
 use super::answer::Site;
 use super::conn::{self, Ended, Line, Setting};
-use super::metrics::{Counted, Metrics};
+use super::metrics::Metrics;
 use super::site::{Context, Readiness, Viewers};
 use super::slots::Slots;
 use super::tls::Tls;
@@ -43,15 +43,14 @@ pub struct Server {
 impl Server {
     /// Connections become tasks of `tracker`, which the application waits for when it stops.
     pub fn new(context: Context, tracker: TaskTracker) -> Self {
-        let door = Door {
+        let slots = Slots::new(&context.limits, &context.settings.trusted_proxies);
+        let setting = Setting {
             limits: Arc::clone(&context.limits),
             metrics: context.metrics.clone(),
-            slots: Slots::new(&context.limits, &context.settings.trusted_proxies),
             tracker,
-            conn_ids: Arc::default(),
             site: Arc::new(Viewers::new(context)),
         };
-        Self { door }
+        Self { door: Door::new(setting, slots) }
     }
 
     /// Accepts from a bound socket until `stop`; with `tls` every connection is encrypted.
@@ -90,15 +89,9 @@ impl AdminServer {
         limits: Arc<Limits>,
         tracker: TaskTracker,
     ) -> Self {
-        let door = Door {
-            site: Arc::new(Admin::new(encoder, readiness)),
-            slots: Slots::new(&limits, &[]),
-            limits,
-            metrics,
-            tracker,
-            conn_ids: Arc::default(),
-        };
-        Self { door }
+        let slots = Slots::new(&limits, &[]);
+        let site = Arc::new(Admin::new(encoder, readiness));
+        Self { door: Door::new(Setting { site, limits, metrics, tracker }, slots) }
     }
 
     /// As [`Server::serve`].
@@ -122,28 +115,26 @@ impl AdminServer {
 /// An accept loop and its connections, for any site.
 #[derive(Debug)]
 struct Door<H> {
-    site: Arc<H>,
-    limits: Arc<Limits>,
-    metrics: Metrics,
+    setting: Arc<Setting<H>>,
     slots: Slots,
-    tracker: TaskTracker,
     conn_ids: Arc<AtomicU64>,
 }
 
 impl<H> Clone for Door<H> {
     fn clone(&self) -> Self {
         Self {
-            site: Arc::clone(&self.site),
-            limits: Arc::clone(&self.limits),
-            metrics: self.metrics.clone(),
+            setting: Arc::clone(&self.setting),
             slots: self.slots.clone(),
-            tracker: self.tracker.clone(),
             conn_ids: Arc::clone(&self.conn_ids),
         }
     }
 }
 
 impl<H: Site> Door<H> {
+    fn new(setting: Setting<H>, slots: Slots) -> Self {
+        Self { setting: Arc::new(setting), slots, conn_ids: Arc::default() }
+    }
+
     /// Accepts from a bound socket until `stop`. Connections live on in the tracker: each
     /// finishes its answers and ends within the drain grace.
     async fn serve(
@@ -173,7 +164,7 @@ impl<H: Site> Door<H> {
                     Trouble::Peer => debug!(%err, "a connection was gone before it was accepted"),
                     Trouble::Exhausted => {
                         warn!(%err, "out of descriptors or memory; refusing a connection");
-                        self.metrics.count_refused("descriptors");
+                        self.setting.metrics.count_refused("descriptors");
                         spare.refuse_one(&listener).await;
                         sleep(EXHAUSTED_PAUSE).await;
                     }
@@ -188,59 +179,65 @@ impl<H: Site> Door<H> {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let metrics = &self.setting.metrics;
         let slot = match self.slots.take(peer) {
             Ok(slot) => slot,
-            Err(why) => return self.metrics.count_refused(why.as_str()),
+            Err(why) => return metrics.count_refused(why.as_str()),
         };
         let id = ConnId(self.conn_ids.fetch_add(1, Ordering::Relaxed));
-        let door = self.clone();
-        let stop = stop.clone();
+        let held = (slot, metrics.count_connection());
         let span = debug_span!("conn", %id, http = true);
-        let counted = Counted::new(&self.metrics.connections);
-        self.tracker.spawn(
-            async move {
-                let _held = (slot, counted);
-                door.serve_one(io, id, tls, stop).await;
-            }
-            .instrument(span),
-        );
+        let (setting, stop) = (Arc::clone(&self.setting), stop.clone());
+        let serving = async move {
+            let _held = held;
+            let pulse = Arc::new(Pulse::default());
+            let io = Outflow::new(io, Arc::clone(&pulse));
+            let ended = match tls {
+                None => {
+                    let line = Line { io, id, protocol: None, tls: false, pulse };
+                    conn::serve(line, &setting, &stop).await
+                }
+                // On the heap, so that plain connections are not as large as encrypted ones.
+                Some(tls) => Box::pin(serve_encrypted(io, id, pulse, &tls, &setting, &stop)).await,
+            };
+            report(&ended, &setting.metrics);
+        };
+        self.setting.tracker.spawn(serving.instrument(span));
     }
+}
 
-    async fn serve_one<S>(&self, io: S, id: ConnId, tls: Option<Tls>, stop: CancellationToken)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let pulse = Arc::new(Pulse::default());
-        let io = Outflow::new(io, Arc::clone(&pulse));
-        let setting = Setting {
-            site: Arc::clone(&self.site),
-            limits: Arc::clone(&self.limits),
-            metrics: self.metrics.clone(),
-            tracker: self.tracker.clone(),
-            stop,
-        };
-        let ended = match tls {
-            None => conn::serve(Line { io, id, protocol: None, tls: false, pulse }, &setting).await,
-            Some(tls) => match tls.accept(io, &self.limits).await {
-                Ok((io, protocol)) => {
-                    let line = Line { io, id, protocol, tls: true, pulse };
-                    // On the heap, so that plain connections are not as large as encrypted ones.
-                    Box::pin(conn::serve(line, &setting)).await
-                }
-                Err(err) => {
-                    debug!(%err, "no TLS connection");
-                    return self.metrics.count_refused(err.as_str());
-                }
-            },
-        };
-        match ended {
-            Ended::Done => {}
-            Ended::Cut(close) => {
-                debug!(reason = close.as_str(), "connection closed");
-                self.metrics.count_closed(close);
-            }
-            Ended::Broken(err) => debug!(%err, "connection broken"),
-            Ended::Unreadable(err) => debug!(%err, "connection unreadable"),
+async fn serve_encrypted<H, S>(
+    io: Outflow<S>,
+    id: ConnId,
+    pulse: Arc<Pulse>,
+    tls: &Tls,
+    setting: &Setting<H>,
+    stop: &CancellationToken,
+) -> Ended
+where
+    H: Site,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match tls.accept(io, &setting.limits).await {
+        Ok((io, protocol)) => {
+            conn::serve(Line { io, id, protocol, tls: true, pulse }, setting, stop).await
+        }
+        Err(err) => Ended::NotEncrypted(err),
+    }
+}
+
+fn report(ended: &Ended, metrics: &Metrics) {
+    match ended {
+        Ended::Done => {}
+        Ended::Cut(close) => {
+            debug!(reason = close.as_str(), "connection closed");
+            metrics.count_closed(*close);
+        }
+        Ended::Broken(err) => debug!(%err, "connection broken"),
+        Ended::Unreadable(err) => debug!(%err, "connection unreadable"),
+        Ended::NotEncrypted(err) => {
+            debug!(%err, "no TLS connection");
+            metrics.count_refused(err.as_str());
         }
     }
 }

@@ -77,15 +77,14 @@ struct Rig {
 impl Rig {
     fn new(limits: Limits) -> Self {
         let limits = Arc::new(limits);
-        let door = Door {
+        let slots = Slots::new(&limits, &[]);
+        let setting = Setting {
             site: Arc::default(),
             metrics: Metrics::new(&mut Registry::default()),
-            slots: Slots::new(&limits, &[]),
             limits,
             tracker: TaskTracker::new(),
-            conn_ids: Arc::default(),
         };
-        Self { door, stop: CancellationToken::new() }
+        Self { door: Door::new(setting, slots), stop: CancellationToken::new() }
     }
 
     /// A connection through a pipe that holds `pipe_bytes` in each direction.
@@ -110,8 +109,10 @@ impl Rig {
     }
 
     async fn until_all_ended(&self) {
-        self.door.tracker.close();
-        timeout(Duration::from_secs(600), self.door.tracker.wait()).await.expect("all ended");
+        self.door.setting.tracker.close();
+        timeout(Duration::from_secs(600), self.door.setting.tracker.wait())
+            .await
+            .expect("all ended");
     }
 }
 
@@ -198,7 +199,7 @@ async fn slow_readers_are_let_go() {
                 break;
             }
         }
-        let closed = rig.door.tracker.is_empty();
+        let closed = rig.door.setting.tracker.is_empty();
         assert_eq!(!closed, survives, "{bytes_each_second} bytes a second");
     }
 }
@@ -265,7 +266,7 @@ async fn connections_are_counted() {
     let mut first = rig.open(GET).await;
     read_ok(&mut first).await;
     assert_eq!(closes_after(&mut rig.connect(1024)).await, 0);
-    assert_eq!(rig.door.metrics.connections.get(), 1);
+    assert_eq!(rig.door.setting.metrics.connections(), 1);
     drop(first);
     sleep(Duration::from_millis(1)).await;
     read_ok(&mut rig.open(GET).await).await;
@@ -277,10 +278,10 @@ async fn a_hold_ends_with_its_viewer() {
     let rig = Rig::new(Limits::default());
     let io = rig.open("GET /held HTTP/1.1\r\nHost: x\r\n\r\n").await;
     sleep(Duration::from_secs(300)).await;
-    assert!(rig.door.site.held.load(Ordering::Relaxed), "held as long as its holder wants");
+    assert!(rig.door.setting.site.held.load(Ordering::Relaxed), "held as long as its holder wants");
     drop(io);
     sleep(Duration::from_millis(1)).await;
-    assert!(!rig.door.site.held.load(Ordering::Relaxed));
+    assert!(!rig.door.setting.site.held.load(Ordering::Relaxed));
 }
 
 /// D35: at the stop, resting connections close, answers finish, and the grace ends the rest.
@@ -301,7 +302,7 @@ async fn stopping_finishes_what_has_begun() {
     let mut rest = Vec::new();
     big.read_to_end(&mut rest).await.unwrap();
     assert!(BIG_CHUNKS * CHUNK_BYTES < rest.len(), "the whole answer still came");
-    assert_eq!(closes_after(&mut held).await, rig.door.limits.drain_grace.as_secs());
+    assert_eq!(closes_after(&mut held).await, rig.door.setting.limits.drain_grace.as_secs());
     rig.until_all_ended().await;
 }
 
@@ -406,7 +407,7 @@ mod h2 {
         let goaway = hear_kind(&mut io, GOAWAY).await.expect("told before it is closed");
         assert_eq!(goaway.payload[4..8], 11_u32.to_be_bytes(), "ENHANCE_YOUR_CALM");
         rig.until_all_ended().await;
-        assert!(!rig.door.site.held.load(Ordering::Relaxed));
+        assert!(!rig.door.setting.site.held.load(Ordering::Relaxed));
     }
 
     /// W12: floods of small frames and endless headers end the connection within their bounds.
@@ -462,7 +463,7 @@ mod h2 {
         hear_kind(&mut io, PING).await.expect("a ping comes first");
         closes_after(&mut io).await;
         assert_eq!(start.elapsed().as_secs(), 30);
-        assert!(!rig.door.site.held.load(Ordering::Relaxed));
+        assert!(!rig.door.setting.site.held.load(Ordering::Relaxed));
     }
 
     /// W6: one stream reset, its hold gone, the connection goes on.
@@ -472,10 +473,10 @@ mod h2 {
         let mut io = connect(&rig, &[]).await;
         ask(&mut io, 1, "/held").await;
         sleep(Duration::from_secs(1)).await;
-        assert!(rig.door.site.held.load(Ordering::Relaxed));
+        assert!(rig.door.setting.site.held.load(Ordering::Relaxed));
         io.write_all(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes())).await.unwrap();
         sleep(Duration::from_secs(1)).await;
-        assert!(!rig.door.site.held.load(Ordering::Relaxed));
+        assert!(!rig.door.setting.site.held.load(Ordering::Relaxed));
         ask(&mut io, 3, "/").await;
         let data = hear_kind(&mut io, DATA).await.unwrap();
         assert_eq!((data.stream, data.payload), (3, b"ok".to_vec()));
@@ -523,7 +524,7 @@ mod encrypted {
     async fn alpn_picks_the_protocol() {
         let rig = Rig::new(Limits::default());
         let (config, roots) = certificate();
-        let tls = Tls::new(config, &rig.door.limits);
+        let tls = Tls::new(config, &rig.door.setting.limits);
         for (protocols, expected) in [
             (&["http/1.1"][..], Some(&b"http/1.1"[..])),
             (&["http/1.1", "h2"], Some(b"h2")),
@@ -549,7 +550,7 @@ mod encrypted {
     #[tokio::test(start_paused = true)]
     async fn handshakes_are_bounded() {
         let rig = Rig::new(Limits { tls_handshakes_max: 1, ..Limits::default() });
-        let tls = Tls::new(certificate().0, &rig.door.limits);
+        let tls = Tls::new(certificate().0, &rig.door.setting.limits);
         let connect = || {
             let (ours, theirs) = duplex(1024);
             rig.door.welcome(theirs, None, Some(tls.clone()), &rig.stop);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, trace};
 
 use super::answer::{Answer, Response, Site, Visit};
 use super::ask::{Ask, RequestId};
@@ -192,19 +192,19 @@ impl Viewers {
             drop_body(&mut response);
         }
         self.context.metrics.count_answer(ask.class, response.status());
+        trace!(id = %ask.id, class = ask.class.as_str(), status = %response.status(), "answered");
         response
     }
 
     /// A problem as a document, or as a page where somebody reads it.
     fn tell(&self, ask: &Ask, problem: &Problem, now: Now) -> Response {
-        let readable = matches!(ask.class, RouteClass::Page | RouteClass::Unknown);
-        let mut response = if readable && ask.html {
+        let mut response = if ask.html {
             pages::problem(self, ask, problem, now)
         } else {
             problem::render(problem, ask.id)
         };
         let headers = response.headers_mut();
-        if readable {
+        if ask.class.is_read_by_people() {
             headers.insert(header::VARY, fields::VARY_PAGE);
         }
         if problem.ends_connection() && !ask.http2 {

@@ -1,7 +1,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
@@ -80,12 +80,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Inflow<S> {
         let this = &mut *self;
         let before = buf.filled().len();
         let waiting = this.prefix.bytes.get(this.prefix.from..this.prefix.to).unwrap_or(&[]);
-        if waiting.is_empty() {
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        } else {
-            let count = waiting.len().min(buf.remaining());
-            buf.put_slice(waiting.get(..count).expect("not more than there is"));
-            this.prefix.from += count;
+        let count = waiting.len().min(buf.remaining());
+        buf.put_slice(waiting.get(..count).expect("not more than there is"));
+        this.prefix.from += count;
+        if 0 < buf.remaining() {
+            // The rest of the head in the same read: a head in two pieces makes the library
+            // double its buffer, for as long as the connection lives.
+            match Pin::new(&mut this.io).poll_read(cx, buf) {
+                Poll::Ready(read) => read?,
+                Poll::Pending if count == 0 => return Poll::Pending,
+                Poll::Pending => {}
+            }
         }
         this.inspect(buf.filled().get(before..).unwrap_or(&[]));
         Poll::Ready(Ok(()))
@@ -209,6 +214,17 @@ mod tests {
         for head in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"P", b"", b"PRI * HTTP/1.1\r\n\r\n"] {
             assert_eq!(sniffed(head).await, (Protocol::Http1, head.to_vec(), false));
         }
+    }
+
+    /// A head that came in one piece is read in one piece, although its beginning was looked at.
+    #[tokio::test]
+    async fn the_prefix_and_the_rest_are_one_read() {
+        let head = b"GET / HTTP/1.1\r\nHost: somewhere.example\r\n\r\n";
+        let mut io = &head[..];
+        let (protocol, prefix) = sniff(&mut io).await.unwrap();
+        let mut inflow = Inflow::new(io, prefix, protocol, Arc::default());
+        let mut seen = [0; 1024];
+        assert_eq!(inflow.read(&mut seen).await.unwrap(), head.len());
     }
 
     /// W14
