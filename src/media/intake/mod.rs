@@ -499,4 +499,6 @@ impl Unit {
 }
 
 #[cfg(test)]
+mod encoder_tests;
+#[cfg(test)]
 mod tests;
