@@ -13,8 +13,6 @@ const AGREEMENT: MediaTime = MediaTime::from_millis(1_000);
 /// How long frames are held while it is open whether their times are a jump or an accident.
 const JUDGING_MAX: Duration = Duration::from_secs(1);
 const HELD_FRAMES_MAX: usize = 1_000;
-/// Jumps closer than this share one break.
-const BREAK_SPACING: MediaTime = MediaTime::from_millis(200);
 
 /// Turns the stamps of a publisher's tracks into decode times.
 ///
@@ -39,7 +37,6 @@ pub(super) struct Timeline<T> {
     out: VecDeque<Timed<T>>,
     findings: Vec<Finding>,
     break_next: bool,
-    broke_at: Option<MediaTime>,
 }
 
 /// When a frame was stamped, and what is known of its length.
@@ -95,7 +92,6 @@ impl<T> Timeline<T> {
             out: VecDeque::new(),
             findings: Vec::new(),
             break_next: false,
-            broke_at: None,
         }
     }
 
@@ -216,14 +212,8 @@ impl<T> Timeline<T> {
         if stands_still {
             self.findings.push(Finding::NoTimestamps { track });
         }
-        let mut after_break = false;
-        if self.break_next && track == self.reference() {
-            self.break_next = false;
-            after_break = self.broke_at.is_none_or(|at| dts - at >= BREAK_SPACING);
-        }
-        if after_break {
-            self.broke_at = Some(dts);
-        }
+        let after_break = self.break_next && track == self.reference();
+        self.break_next &= !after_break;
         self.out.push_back(Timed { track, dts, meant, after_break, item });
     }
 }

@@ -5,6 +5,7 @@
 pub mod clips;
 pub mod clock;
 pub mod delta;
+pub mod fuzz;
 pub mod fuzz_http;
 pub mod fuzz_rtmp;
 pub mod lint;

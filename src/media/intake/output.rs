@@ -9,6 +9,9 @@ use crate::media::{AudioConfig, Format, Frame, TrackKind, VideoConfig};
 /// Presentation times further away than this from decode times are the mark of a broken sender.
 const COMPOSITION_MILLIS_MAX: i32 = 10_000;
 
+/// Runs are at least this long, however often the time jumps (R22).
+const RUN_MIN: MediaTime = MediaTime::from_millis(200);
+
 /// The end of the road: frames in order, with their run and their format.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -16,7 +19,10 @@ pub(super) struct Output {
     video: Option<Arc<VideoConfig>>,
     audio: Option<Arc<AudioConfig>>,
     format: Option<Arc<Format>>,
+    video_began: bool,
     run: u32,
+    /// Where the run began, if a break began it.
+    run_start: Option<MediaTime>,
     /// A break in time waits for the next keyframe. Until then the frames go on without a hole,
     /// and a decoder that lost its references could show nothing of them anyway.
     break_waits: bool,
@@ -36,7 +42,9 @@ impl Output {
             video: None,
             audio: None,
             format: None,
+            video_began: false,
             run: 0,
+            run_start: None,
             break_waits: false,
         }
     }
@@ -58,8 +66,8 @@ impl Output {
 
     pub(super) fn push(&mut self, timed: Timed<Unit>, now: MonoTime) {
         let Timed { track, dts, meant, after_break, item: unit } = timed;
-        // Audio that begins before the broadcast does.
-        if dts < MediaTime::ZERO {
+        // Nothing begins before the broadcast does, and video begins with a keyframe.
+        if dts < MediaTime::ZERO || (track == TrackKind::Video && !self.decodable(&unit)) {
             return;
         }
         let composition =
@@ -69,15 +77,22 @@ impl Output {
         self.interleave.push(track, dts, bytes, Placed { pts, after_break, unit }, now);
     }
 
+    fn decodable(&mut self, video: &Unit) -> bool {
+        self.video_began |= video.keyframe;
+        self.video_began
+    }
+
     pub(super) fn next(&mut self, now: MonoTime) -> Option<Frame> {
         let (track, dts, placed) = self.interleave.pop(now)?;
         let Placed { pts, after_break, unit } = placed;
         self.adopt(&unit.config);
         self.break_waits |= after_break;
-        let can_break = self.video.is_none() || (track == TrackKind::Video && unit.keyframe);
-        if self.break_waits && can_break {
+        let can_decode = self.video.is_none() || (track == TrackKind::Video && unit.keyframe);
+        let is_due = self.run_start.is_none_or(|start| dts - start >= RUN_MIN);
+        if self.break_waits && can_decode && is_due {
             self.break_waits = false;
             self.run = self.run.saturating_add(1);
+            self.run_start = Some(dts);
         }
         let format = Arc::clone(self.format.as_ref()?);
         let Unit { keyframe, payload, .. } = unit;

@@ -154,6 +154,21 @@ fn what_comes_before_the_keyframe_is_left_out() {
     assert_eq!(publisher.text(9), "a0 V15");
 }
 
+// A sender with its own idea of order: the newest audio first, then older video.
+#[test]
+fn the_broadcast_begins_with_the_keyframe_even_if_later_audio_came_first() {
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    publisher.at(800);
+    publisher.audio(clips::aac_frame(100)).unwrap();
+    publisher.at(500);
+    publisher.video(clips::avc_frame(true, 500)).unwrap();
+    assert_eq!(publisher.text(3), "V0");
+    publisher.at(900);
+    publisher.tick().unwrap();
+    assert_eq!(publisher.text(3), "V0 a300");
+}
+
 // R15, both orders
 #[test]
 fn audio_waits_for_its_configuration_but_not_for_ever() {

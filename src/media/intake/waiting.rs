@@ -108,10 +108,15 @@ impl Waiting {
             (TrackKind::Audio, Some(micros)) => micros > -audio_micros,
             (TrackKind::Audio, None) => *place > keyframe,
         });
-        // Audio that starts before the keyframe goes first: the timeline begins with it.
-        released.sort_by_key(|(_, held)| {
-            let earlier = after_keyframe(held).filter(|&micros| micros < 0);
-            if held.track() == TrackKind::Audio { earlier.unwrap_or(0) } else { 0 }
+        // The timeline begins with what it gets first: audio that starts before the keyframe,
+        // then the keyframe, then the rest as it came.
+        released.sort_by_key(|(place, held)| {
+            let is_earlier = after_keyframe(held).is_some_and(|micros| micros < 0);
+            match held.track() {
+                TrackKind::Audio if is_earlier => 0,
+                TrackKind::Video if *place == keyframe => 1,
+                TrackKind::Audio | TrackKind::Video => 2,
+            }
         });
         released.into_iter().map(|(_, held)| held).collect()
     }
