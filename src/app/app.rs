@@ -16,9 +16,9 @@ use crate::accounts::{Gatekeeper, Keys};
 use crate::base::{ChannelId, Clock, Secret, ShiftedClock, SystemClock, WallTime};
 use crate::config::{Config, Sources};
 use crate::gate::{Policy, Schedule, build_time};
+use crate::http;
 use crate::hub::{EndReason, Registry};
 use crate::store::{self, ServerLock, Store};
-use crate::http;
 
 /// How long viewers may still fetch the end of what was live when the server stops, at most.
 const GOODBYE_MAX: Duration = Duration::from_secs(4);

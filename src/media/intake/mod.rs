@@ -11,6 +11,7 @@ mod interleave;
 mod notice;
 mod output;
 mod rate;
+mod start;
 mod tracks;
 mod waiting;
 
@@ -32,8 +33,6 @@ use super::timeline::{Finding, Pace, Stamp, Timeline};
 use super::{AudioCodec, AudioConfig, Format, Frame, TagError, TrackKind, codec};
 use crate::base::{Limits, MediaTime, MonoTime};
 
-/// Video without configuration for this long is worth a word.
-const VIDEO_CONFIG_WARN: Duration = Duration::from_secs(5);
 /// A keyframe interval above this is worth a word.
 const KEYFRAME_INTERVAL_WARN: MediaTime = MediaTime::from_millis(4_000);
 
@@ -72,15 +71,6 @@ pub struct MetadataHint {
     pub has_audio: Option<bool>,
     /// What the encoder calls itself.
     pub encoder: Option<String>,
-}
-
-/// Which tracks a broadcast starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StartWith {
-    /// Video, and audio where its configuration is known.
-    Known,
-    /// Video alone, though audio arrives: its configuration does not.
-    VideoAlone,
 }
 
 impl Intake {
@@ -395,70 +385,6 @@ impl Intake {
         Ok(())
     }
 
-    /// Configurations that do not come (R15, R16).
-    fn check_waits(&mut self) -> Result<(), IntakeError> {
-        let waited = |since: Option<MonoTime>| since.map(|since| self.now.since(since));
-        if let Some(waited) = waited(self.video.lacks_config) {
-            if waited >= self.limits.video_config_wait_max {
-                return Err(IntakeError::NoVideoConfig { waited });
-            }
-            if waited >= VIDEO_CONFIG_WARN {
-                self.notices.give(Notice::VideoConfigMissing, self.now);
-            }
-        }
-        let audio = waited(self.audio.lacks_config);
-        if audio.is_some_and(|waited| waited >= self.limits.audio_config_wait_max) {
-            self.notices.give(Notice::AudioConfigMissing, self.now);
-        }
-        Ok(())
-    }
-
-    /// Whether the broadcast can start now, and with what (R15 to R18).
-    fn start_with(&self) -> Option<StartWith> {
-        let waiting = self.waiting.as_ref()?;
-        let patient =
-            |since: Option<MonoTime>, wait| since.is_some_and(|since| self.now.since(since) < wait);
-        if !waiting.has_keyframe() {
-            let audio_alone = self.video.seen.is_none() && self.audio.config().is_some();
-            let sure = self.hint.has_video == Some(false)
-                || !patient(self.audio.seen, self.limits.track_wait_max);
-            return (audio_alone && sure).then_some(StartWith::Known);
-        }
-        if self.audio.config().is_some() {
-            return Some(StartWith::Known);
-        }
-        if waiting.is_full() {
-            return Some(StartWith::VideoAlone);
-        }
-        if self.audio.lacks_config.is_some() {
-            let patient = patient(self.audio.lacks_config, self.limits.audio_config_wait_max);
-            return (!patient).then_some(StartWith::VideoAlone);
-        }
-        let sure = self.hint.has_audio == Some(false) && self.audio.seen.is_none()
-            || !patient(waiting.keyframe_at, self.limits.track_wait_max);
-        sure.then_some(StartWith::Known)
-    }
-
-    fn start(&mut self, with: StartWith) {
-        let Some(waiting) = self.waiting.take() else { return };
-        let audio = self.audio.config().cloned().filter(|_| with == StartWith::Known);
-        let video = if waiting.has_keyframe() { self.video.config() } else { None };
-        self.output.start(video, audio.as_ref());
-        let frame = audio.as_ref().and_then(|audio| {
-            Some(MediaTime::from_ticks(audio.samples_per_frame?.into(), audio.sample_rate))
-        });
-        for arrived in waiting.release(frame.unwrap_or_default().as_micros()) {
-            let unit = match (arrived.content, &audio) {
-                (Content::Unit(unit), _) => unit,
-                (Content::BareAudio(codec, payload), Some(audio)) if audio.codec == codec => {
-                    audio_unit(Arc::clone(audio), payload)
-                }
-                (Content::BareAudio(..), _) => continue,
-            };
-            self.place(arrived.timestamp, arrived.nanos, unit);
-        }
-    }
-
     /// Tells the broadcaster when keyframes are far apart (R24).
     fn learn_interval(&mut self, keyframe: &Frame) {
         let before = self.last_keyframe.replace((keyframe.run, keyframe.dts));
@@ -500,5 +426,7 @@ impl Unit {
 
 #[cfg(test)]
 mod encoder_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,70 @@
+//! Every limit of the intake, reached.
+
+use super::tests::{Publisher, other_avc_config};
+use super::*;
+use crate::testing::clips;
+
+// R19
+#[test]
+fn configurations_may_change_ten_times_a_minute() {
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    for change in 0_u64..10 {
+        publisher.play(change * 2_000, change * 2_000 + 2_000, 2_000);
+        let even = change % 2 == 0;
+        publisher.video(if even { other_avc_config() } else { clips::avc_config() }).unwrap();
+    }
+    publisher.play(20_000, 21_000, 2_000);
+    assert_eq!(publisher.formats().len(), 11);
+    let error = publisher.video(other_avc_config()).unwrap_err();
+    assert_eq!(error.as_str(), "too_many_config_changes");
+}
+
+// R24
+#[test]
+fn the_broadcaster_hears_of_long_keyframe_intervals() {
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    publisher.play(0, 30_000, 8_320);
+    assert_eq!(publisher.notices, ["keyframe_interval"]);
+}
+
+// R24
+#[test]
+fn a_minute_without_keyframe_is_the_end() {
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    publisher.play(0, 60_000, 100_000);
+    let error = publisher.play_some(60_000, 60_100, Some(100_000), true).unwrap_err();
+    assert_eq!(error.as_str(), "no_keyframe");
+}
+
+// R25
+#[test]
+fn an_endless_gop_is_the_end() {
+    let limits = Limits { gop_bytes_max: 10_000, ..Limits::default() };
+    let mut publisher = Publisher::with(&limits);
+    publisher.configs();
+    publisher.play_some(0, 800, Some(100_000), true).unwrap();
+    let error = publisher.play_some(800, 810, Some(100_000), true).unwrap_err();
+    assert_eq!(error, IntakeError::GopTooLarge { got: 10_500, max: 10_000 });
+}
+
+// R26
+#[test]
+fn large_frames_and_floods_are_the_end() {
+    let limits = Limits { frame_bytes_max: 10_000, ..Limits::default() };
+    let mut publisher = Publisher::with(&limits);
+    publisher.configs();
+    publisher.video(clips::avc_frame(true, 9_995)).unwrap();
+    let error = publisher.video(clips::avc_frame(true, 9_996)).unwrap_err();
+    assert_eq!(error.as_str(), "frame_too_large");
+
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    for _ in 1..1_000 {
+        publisher.audio(clips::aac_frame(1)).unwrap();
+    }
+    let error = publisher.audio(clips::aac_frame(1)).unwrap_err();
+    assert_eq!(error.as_str(), "too_many_messages");
+}
