@@ -9,7 +9,8 @@ const PART_HEADER_BYTES: usize = 11;
 /// The length of the part before it, after each part.
 const BACK_POINTER_BYTES: usize = 4;
 
-/// Walks the parts of one Aggregate message without copying their payloads.
+/// Walks the parts of one Aggregate message. Each gets an allocation of its own: a slice would keep
+/// the whole message in memory for as long as its smallest part is wanted.
 ///
 /// Timestamps of parts count from an origin of their own: the first part stands at the timestamp
 /// of the whole message, the others keep their distance to it. Parts belong to the message stream
@@ -52,7 +53,7 @@ impl Iterator for Aggregate {
             self.rest.clear();
             return None;
         }
-        let payload = self.rest.split_to(length);
+        let payload = Bytes::copy_from_slice(&self.rest.split_to(length));
         self.rest.advance(BACK_POINTER_BYTES.min(self.rest.len()));
 
         let offset = *self.offset.get_or_insert(self.timestamp.wrapping_sub(timestamp));

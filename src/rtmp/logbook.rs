@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::conn::{Ended, Peer};
 use super::metrics::Reached;
+use super::status::Cause;
 use crate::base::{Blame, MonoTime};
 
 /// Lines about connections that never published, in one second. Refusals themselves have no such
@@ -26,6 +27,10 @@ struct Second {
 
 impl Logbook {
     pub(super) fn note_end(&self, peer: Peer, ended: &Ended, lasted: Duration, now: MonoTime) {
+        if ended.reached == Reached::Hall && ended.cause == Cause::Left {
+            // Probes of balancers and monitors come all day.
+            return tracing::debug!(peer = %peer.address, "closed without a word");
+        }
         let swallowed = match ended.reached {
             Reached::Publishing => Some(0),
             Reached::Door | Reached::Hall => self.admit_line(now),

@@ -196,9 +196,11 @@ impl Publishing {
         let Stage::Allowed(permit) = std::mem::replace(&mut self.stage, Stage::Starting) else {
             return Ok(());
         };
+        let mut resumed = permit.admission() == Admission::Resume;
         let publisher = self.publisher.clone();
         let started = match context.registry.start(permit, publisher.clone(), now) {
             Err(StartError::NothingToResume) => {
+                resumed = false;
                 let admission = Admission::Start;
                 let again = context.gatekeeper.admit(&self.grant.channel, admission, now).await;
                 let permit = again.map_err(Cause::Refused)?;
@@ -208,13 +210,15 @@ impl Publishing {
             other => other,
         };
         let publication = started.map_err(Cause::NotStarted)?;
-        tracing::info!(
-            channel = %self.grant.channel,
-            broadcast = %publication.broadcast().id(),
-            key = %self.grant.key,
-            encoder = self.publisher.encoder.as_deref().unwrap_or("unknown"),
-            "on air"
-        );
+        if resumed {
+            tracing::info!(
+                channel = %self.grant.channel,
+                broadcast = %publication.broadcast().id(),
+                key = %self.grant.key,
+                peer = %self.publisher.peer,
+                "the broadcast goes on from a new connection"
+            );
+        }
         self.stage = Stage::Live(publication);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -87,13 +88,15 @@ impl Server {
     fn open(
         &self,
         stream: TcpStream,
-        address: std::net::SocketAddr,
+        mut address: SocketAddr,
         tls: Option<TlsAcceptor>,
         stop: &CancellationToken,
     ) {
         let shared = &self.shared;
         let now = shared.context.clock.now().mono;
         let id = ConnId(shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        // An IPv4 peer of a dual-stack socket is shown as what it is.
+        address.set_ip(address.ip().to_canonical());
         let peer = Peer { id, address };
         let slot = match shared.slots.take(address.ip(), now) {
             Ok(slot) => slot,
