@@ -46,8 +46,8 @@ test('OBS is refused after the closing date: code and text are in its log', asyn
       .catch((error) => { throw new Error(`${error.message}\n${obs.log().slice(-4_000)}`); });
     assert.match(log, /Publish\.Denied.*2026-03-31T23:59:59/s);
     assert.equal((await server.status('studio')).state, 'closed');
-    const refused = await server.metrics();
-    assert.match(refused, /refus\w*_total\{[^}]*\} [1-9]/);
+    const counted = /rtmp_connections_ended_total\{[^}]*broadcasts-closed[^}]*\} [1-9]/;
+    await until('the refusal is counted', async () => counted.test(await server.metrics()));
   } finally {
     await obs.stop();
     await server.stop();
