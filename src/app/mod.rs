@@ -1,6 +1,7 @@
 //! The roof: wiring, life cycle and the command line. The one room that knows all others, and it
 //! only wires; whatever decides lives below. Read [`App`] first.
 
+#[expect(clippy::module_inception, reason = "the file is named after its one type")]
 mod app;
 mod cli;
 mod command;

@@ -124,8 +124,9 @@ mod tests {
         assert!(!certificate.refresh().unwrap(), "nothing changed");
 
         write_pair(folder.path(), "two.example");
-        let later = SystemTime::now() + std::time::Duration::from_secs(5);
-        fs::File::options().write(true).open(&chain).unwrap().set_modified(later).unwrap();
+        let file = fs::File::options().write(true).open(&chain).unwrap();
+        let before = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(before + std::time::Duration::from_secs(5)).unwrap();
         assert!(certificate.refresh().unwrap());
         let second = certificate.current.read().unwrap().key.clone();
         assert_ne!(first.cert, second.cert);
