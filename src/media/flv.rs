@@ -113,6 +113,36 @@ pub enum AudioContent {
     End,
 }
 
+impl VideoContent {
+    /// The same content; see [`detach`].
+    pub(super) fn detach(self, whole: usize) -> Self {
+        match self {
+            Self::Config(record) => Self::Config(detach(record, whole)),
+            Self::Frame { composition_millis, payload } => {
+                Self::Frame { composition_millis, payload: detach(payload, whole) }
+            }
+            Self::End => Self::End,
+        }
+    }
+}
+
+impl AudioContent {
+    /// The same content; see [`detach`].
+    pub(super) fn detach(self, whole: usize) -> Self {
+        match self {
+            Self::Config(record) => Self::Config(detach(record, whole)),
+            Self::Frame(payload) => Self::Frame(detach(payload, whole)),
+            Self::End => Self::End,
+        }
+    }
+}
+
+/// A slice of less than half of its message of `whole` bytes is copied, so that a little content
+/// beside much that nobody wants, such as other tracks, does not keep all of it in memory.
+fn detach(slice: Bytes, whole: usize) -> Bytes {
+    if slice.len() < whole / 2 { Bytes::copy_from_slice(&slice) } else { slice }
+}
+
 impl VideoTag {
     /// Reads a whole tag body; slices share its allocation.
     pub fn parse(body: &Bytes) -> Result<Self, TagError> {

@@ -126,3 +126,17 @@ proptest::proptest! {
         let _ = AudioTag::parse(&body);
     }
 }
+
+/// A few bytes beside a megabyte of other tracks do not keep the megabyte.
+#[test]
+fn little_content_lets_go_of_a_large_message() {
+    let body = Bytes::from(vec![0; 1_000]);
+    let taken = |length| {
+        let content = AudioContent::Frame(body.slice(..length)).detach(body.len());
+        let AudioContent::Frame(payload) = content else { panic!("still a frame") };
+        assert_eq!(payload, body.slice(..length));
+        payload.as_ptr() != body.as_ptr()
+    };
+    assert!(taken(1) && taken(499));
+    assert!(!taken(500) && !taken(995));
+}

@@ -129,6 +129,7 @@ impl Intake {
         self.video.seen.get_or_insert(now);
         for packet in tag.packets {
             if self.uses(track, packet.track) {
+                let packet = VideoPacket { content: packet.content.detach(body.len()), ..packet };
                 self.handle_video_packet(packet, timestamp, tag.nanos)?;
             }
         }
@@ -164,6 +165,7 @@ impl Intake {
         self.audio.seen.get_or_insert(now);
         for packet in tag.packets {
             if self.uses(track, packet.track) {
+                let packet = AudioPacket { content: packet.content.detach(body.len()), ..packet };
                 self.handle_audio_packet(packet, timestamp, tag.nanos)?;
             }
         }
