@@ -50,6 +50,13 @@ export class Meter {
     this.figures.stalls += 1;
   }
 
+  /** It ran dry because nothing was sent: that is no stall. */
+  excuse(): void {
+    if (this.#stalledAt === null) return;
+    this.#stalledAt = null;
+    this.figures.stalls -= 1;
+  }
+
   /** For how long nothing has moved, in ms. */
   get dryFor(): number {
     return this.#stalledAt === null ? 0 : performance.now() - this.#stalledAt;

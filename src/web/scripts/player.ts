@@ -88,6 +88,7 @@ export class Player {
       const wasAway = this.#state === "away";
       this.#state = status.state;
       if (wasAway && status.state === "live") this.engine?.forgetStalls();
+      if (status.state === "away" || status.state === "ended") this.meter.excuse();
       this.#surface.status(status);
       this.#follow(status);
     }
