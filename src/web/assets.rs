@@ -16,7 +16,6 @@ pub struct Asset {
     pub gzip: &'static [u8],
 }
 
-#[allow(dead_code, reason = "some files are named by other files only")]
 mod bundled {
     use super::Asset;
 

@@ -89,8 +89,7 @@ fn bundle(sources: &Path, work: &Path) -> Result<PathBuf> {
             .args(ENTRIES)
             .args(["--bundle", "--minify", "--format=esm", "--target=es2022,safari15"])
             .args(["--outdir=dist", "--entry-names=[name]-[hash]", "--asset-names=[name]-[hash]"])
-            .args(["--public-path=/assets", "--loader:.worker.js=file", "--loader:.svg=copy"])
-            .arg("--loader:.txt=copy")
+            .args(["--loader:.svg=copy", "--loader:.txt=copy"])
             .args(["--legal-comments=none", "--log-level=warning"]),
     )?;
     Ok(dist)

@@ -123,14 +123,15 @@ export class Controls {
     const window = this.#window();
     if (window === null) return;
     if (share > 0.995) this.#player.goLive();
-    else this.#video.currentTime = window.start + share * (window.end - window.start);
+    else this.#player.seek(window.start + share * (window.end - window.start));
   }
 
   #step(seconds: number): void {
     const window = this.#window();
     if (window === null) return;
     const wanted = this.#video.currentTime + seconds;
-    this.#video.currentTime = Math.min(window.end, Math.max(window.start, wanted));
+    if (wanted >= window.end) this.#player.goLive();
+    else this.#player.seek(Math.max(window.start, wanted));
   }
 
   #toggleFullscreen(): void {

@@ -2,7 +2,6 @@
 // itself where it does better.
 
 import Hls, { ErrorTypes, Events, type HlsConfig } from "hls.js/light";
-import workerPath from "hls.js/dist/hls.worker.js";
 
 export interface Engine {
   readonly name: "hls.js" | "native";
@@ -24,7 +23,9 @@ export type Broken = (reason: string) => void;
 
 const CONFIG: Partial<HlsConfig> = {
   lowLatencyMode: true,
-  workerPath,
+  // The server sends fragmented MP4, which needs no transmuxing: a worker would only add its own
+  // start to that of the picture.
+  enableWorker: false,
   // The first picture needs one part, not a guess at the bandwidth.
   startFragPrefetch: true,
   testBandwidth: false,

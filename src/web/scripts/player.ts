@@ -25,6 +25,9 @@ const FORGIVEN_MS = 20_000;
 const HOLE_MS = 700;
 /** Standing still for so long while the channel is live means loading again. */
 const STUCK_MS = 12_000;
+/** Who watches live and is so much later than intended, for so long, is brought back to live. */
+const LATE_S = 3;
+const LATE_MS = 1_500;
 /** After the end is known, the rest is played for so long at most. */
 const TAIL_MAX_MS = 60_000;
 const TICK_MS = 250;
@@ -49,6 +52,10 @@ export class Player {
   #position = 0;
   #playedSince = 0;
   #unreachable = false;
+  /** Since when the picture is too late. */
+  #lateSince: number | null = null;
+  /** The viewer watches live, and has not gone back or paused. */
+  #following = true;
   /** The viewer pressed pause: nothing starts by itself until play is pressed. */
   paused = false;
 
@@ -105,10 +112,18 @@ export class Player {
 
   pause(): void {
     this.paused = true;
+    this.#following = false;
     this.#video.pause();
   }
 
+  /** The viewer goes to a place on the element's timeline. */
+  seek(position: number): void {
+    this.#following = false;
+    this.#video.currentTime = position;
+  }
+
   goLive(): void {
+    this.#following = true;
     const position = this.engine?.livePosition() ?? null;
     if (position !== null) this.#video.currentTime = position;
     if (this.paused) this.play();
@@ -231,7 +246,26 @@ export class Player {
       if (this.#endedAt !== null) this.#handleEnd();
       else if (this.#state === "live") this.#handleBroken("stuck");
     }
+    this.#keepUp(now);
     this.#paint();
+  }
+
+  /** A break or a slow network may leave the picture later than catching up can mend. */
+  #keepUp(now: number): void {
+    const latency = this.latency();
+    const target = this.engine?.targetLatency() ?? null;
+    const watching = this.#following && this.#state === "live" && this.#endedAt === null;
+    const late = latency !== null && target !== null && latency > target + LATE_S;
+    if (!watching || !late) {
+      this.#lateSince = null;
+    } else if (this.#lateSince === null) {
+      this.#lateSince = now;
+    } else if (now - this.#lateSince > LATE_MS) {
+      // Gives the jump time to show before it is judged.
+      this.#lateSince = now + LATE_MS;
+      this.meter.figures.jumps += 1;
+      this.goLive();
+    }
   }
 
   /** The broadcaster's break leaves a hole; what came after it lies ahead in the buffer. */
