@@ -7,13 +7,16 @@ use crate::media::{Frame, TrackKind};
 const LAST_FRAME_MAX: Duration = Duration::from_millis(200);
 
 /// The one timeline of a broadcast. Each publisher brings its own zero; the first frame of a later
-/// one (a resume, a takeover) is placed at the time that has passed since the broadcast began, so
-/// media time keeps pace with the calendar and PROGRAM-DATE-TIME needs one anchor for ever.
+/// one (a resume, a takeover), and of a new run after a time jump, is placed at the time that has
+/// passed since the broadcast began. So media time keeps pace with the calendar, and
+/// PROGRAM-DATE-TIME needs one anchor for ever.
 #[derive(Debug, Default)]
 pub(super) struct Retime {
     zero: Option<MonoTime>,
-    /// Added to the publisher's times; set by its first frame.
+    /// Added to the publisher's times; set by the first frame of each of its runs.
     offset: Option<MediaTime>,
+    /// The publisher's own number of the run that `offset` belongs to.
+    run: u32,
     /// Added to the publisher's run numbers.
     run_base: u32,
     last_run: u32,
@@ -38,13 +41,14 @@ impl Retime {
     pub(super) fn place(&mut self, frame: &mut Frame, now: MonoTime) {
         let zero = *self.zero.get_or_insert(now);
         let offset = match self.offset {
-            Some(offset) => offset,
-            None => {
+            Some(offset) if frame.run == self.run => offset,
+            Some(_) | None => {
                 let elapsed = MediaTime::from(now.since(zero));
                 let start = elapsed.max(self.video.end).max(self.audio.end);
                 *self.offset.insert(start - frame.dts)
             }
         };
+        self.run = frame.run;
         frame.dts = frame.dts + offset;
         frame.pts = frame.pts + offset;
         frame.run = frame.run.saturating_add(self.run_base);
@@ -107,6 +111,20 @@ mod tests {
         timeline.begin_publication();
         assert_eq!(place(&mut timeline, 900, 6_000), (5_000, 1));
         assert_eq!(place(&mut timeline, 940, 6_001), (5_040, 1));
+    }
+
+    /// D16: an encoder that stalled for five seconds and starts a new run is placed where the
+    /// calendar is, not just behind its last frame.
+    #[test]
+    fn a_new_run_catches_up_with_the_calendar() {
+        let mut timeline = Retime::default();
+        timeline.begin_publication();
+        place(&mut timeline, 0, 1_000);
+        place(&mut timeline, 40, 1_040);
+        let mut late = frame(80);
+        late.run = 1;
+        timeline.place(&mut late, MonoTime::from_start(Duration::from_millis(6_040)));
+        assert_eq!((late.dts.as_micros() / 1_000, late.run), (5_040, 1));
     }
 
     #[test]
