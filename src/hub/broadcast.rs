@@ -1,13 +1,17 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast as news, watch};
 
 use super::registry::Event;
 use super::retime::Retime;
 use super::ring::FrameRing;
-use crate::base::{Blame, BroadcastId, ChannelId, ConnId, KeyId, MonoTime, Now};
-use crate::media::{Format, Frame};
+use crate::base::{Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Now};
+use crate::media::{Format, Frame, TrackKind};
+
+/// How long sound may wait for a picture to wake the readers.
+const SOUND_WAIT_MAX: Duration = Duration::from_millis(60);
 
 /// Why a publication, or with it the broadcast, ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +107,8 @@ struct Inner {
     publisher: Publisher,
     stop: watch::Sender<Option<EndReason>>,
     format: Option<Arc<Format>>,
+    /// Decode time of the frame that last rang the bell.
+    rung: MediaTime,
 }
 
 impl Broadcast {
@@ -127,6 +133,7 @@ impl Broadcast {
                 publisher,
                 stop: watch::Sender::new(None),
                 format: None,
+                rung: MediaTime::ZERO,
             }),
             wake: Notify::new(),
             news,
@@ -243,6 +250,17 @@ impl Broadcast {
 }
 
 impl Inner {
+    /// Sound beside a running picture waits for the next picture: readers wake once a picture
+    /// instead of two or three times, and no part is cut on sound while there is video.
+    fn is_worth_a_wake(&mut self, frame: &Frame) -> bool {
+        let beside_video = frame.track == TrackKind::Audio && frame.format.video.is_some();
+        if beside_video && (frame.dts - self.rung).to_duration() < SOUND_WAIT_MAX {
+            return false;
+        }
+        self.rung = frame.dts;
+        true
+    }
+
     fn change_state(&mut self, state: BroadcastState) {
         if self.state != state {
             self.state = state;
@@ -294,9 +312,12 @@ impl Publication {
         if inner.format.as_ref().is_none_or(|format| !Arc::ptr_eq(format, &frame.format)) {
             inner.format = Some(frame.format.clone());
         }
+        let rings = inner.is_worth_a_wake(&frame);
         inner.ring.push(Arc::new(frame));
         drop(inner);
-        self.broadcast.wake.notify_waiters();
+        if rings {
+            self.broadcast.wake.notify_waiters();
+        }
         Ok(())
     }
 

@@ -185,15 +185,6 @@ impl Registry {
         }
     }
 
-    /// Ends whatever is published, or waits for a resume, with this key.
-    pub fn end_key(&self, key: &KeyId, reason: EndReason) {
-        for broadcast in self.broadcasts() {
-            if broadcast.publisher().key == *key {
-                broadcast.end(reason);
-            }
-        }
-    }
-
     /// Asks every publisher to stop and ends what waits for a resume.
     pub fn stop_all(&self, reason: EndReason) {
         for broadcast in self.broadcasts() {

@@ -173,14 +173,24 @@ fn broadcasts_are_limited() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_ends_what_it_publishes() {
+async fn an_ended_channel_stops_its_publisher() {
     let registry = registry(Limits::default());
     let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
-    registry.end_key(&KeyId::new("l"), EndReason::KeyRevoked);
-    assert_eq!(live.broadcast().state(), BroadcastState::Live);
-    registry.end_key(&KeyId::new("k"), EndReason::KeyRevoked);
+    registry.end(&channel(), EndReason::KeyRevoked);
     assert_eq!(live.stopped().await, EndReason::KeyRevoked);
     assert_eq!(live.broadcast().state(), BroadcastState::Ended(EndReason::KeyRevoked));
+}
+
+/// Sound beside a picture wakes nobody by itself, and is there with the next picture.
+#[test]
+fn sound_comes_with_the_next_picture() {
+    let registry = registry(Limits::default());
+    let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let mut reader = live.broadcast().subscribe();
+    for millis in [0, 20] {
+        live.write(frame(millis), at(0).mono).unwrap();
+    }
+    assert_eq!(drain(&mut reader).0, vec![(0, 0), (20, 0)]);
 }
 
 #[tokio::test]

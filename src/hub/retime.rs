@@ -5,6 +5,8 @@ use crate::media::{Frame, TrackKind};
 
 /// Longest length assumed for the last frame before a break.
 const LAST_FRAME_MAX: Duration = Duration::from_millis(200);
+/// A new run less than this behind the calendar waited for the verdict on a jump; it was no stall.
+const STALL_MIN: Duration = Duration::from_millis(1_500);
 
 /// The one timeline of a broadcast. Each publisher brings its own zero; the first frame of a later
 /// one (a resume, a takeover), and of a new run after a time jump, is placed at the time that has
@@ -40,10 +42,11 @@ impl Retime {
     /// Moves a frame onto the broadcast's timeline.
     pub(super) fn place(&mut self, frame: &mut Frame, now: MonoTime) {
         let zero = *self.zero.get_or_insert(now);
+        let elapsed = MediaTime::from(now.since(zero));
+        let behind = |offset: MediaTime| (elapsed - (frame.dts + offset)).to_duration();
         let offset = match self.offset {
-            Some(offset) if frame.run == self.run => offset,
+            Some(offset) if frame.run == self.run || behind(offset) < STALL_MIN => offset,
             Some(_) | None => {
-                let elapsed = MediaTime::from(now.since(zero));
                 let start = elapsed.max(self.video.end).max(self.audio.end);
                 *self.offset.insert(start - frame.dts)
             }

@@ -9,8 +9,9 @@ use crate::media::{Frame, TrackKind};
 /// by the scheduler, too little to matter beside the window.
 const KEPT_SPAN: Duration = Duration::from_secs(2);
 
-/// The newest frames of a broadcast. Old GOPs leave whole; the newest GOP always stays, so a new
-/// reader can start at a keyframe. Readers hold a place, not a queue.
+/// The newest frames of a broadcast. Old GOPs leave whole; the newest GOP stays, so a new reader
+/// can start at a keyframe, unless it alone is above the limit: then its head goes, and a new
+/// reader waits for the next keyframe. Readers hold a place, not a queue.
 #[derive(Debug)]
 pub(super) struct FrameRing {
     frames: VecDeque<Arc<Frame>>,
@@ -62,6 +63,9 @@ impl FrameRing {
         while self.oldest_gop_may_go(newest) {
             self.drop_oldest_gop();
         }
+        while self.bytes > self.bytes_max && self.frames.len() > 1 {
+            self.drop_oldest_frame();
+        }
     }
 
     /// Appends everything from `place` on and answers the new place.
@@ -86,12 +90,20 @@ impl FrameRing {
 
     /// Drops all before the second GOP: the oldest one and whatever came before its keyframe.
     fn drop_oldest_gop(&mut self) {
-        self.gops.pop_front();
-        let Some(&keep) = self.gops.front() else { return };
+        let Some(&keep) = self.gops.get(1) else { return };
         while self.first < keep {
-            let Some(gone) = self.frames.pop_front() else { return };
+            self.drop_oldest_frame();
+        }
+    }
+
+    /// Drops one frame. A GOP that lost its keyframe is no place to start any more.
+    fn drop_oldest_frame(&mut self) {
+        if let Some(gone) = self.frames.pop_front() {
             self.bytes -= gone.payload.len();
-            self.first += 1;
+        }
+        self.first += 1;
+        while self.gops.front().is_some_and(|gop| *gop < self.first) {
+            self.gops.pop_front();
         }
     }
 }
@@ -129,13 +141,27 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_gop_stays_whatever_its_size() {
-        let mut ring = FrameRing::new(100);
+    fn the_newest_gop_stays_and_older_ones_leave_whole() {
+        let mut ring = FrameRing::new(200);
         ring.push(frame(0, true, 80));
         ring.push(frame(33, false, 80));
         assert_eq!((ring.newest_gop(), ring.bytes()), (0, 160));
         ring.push(frame(66, true, 80));
         assert_eq!((ring.newest_gop(), ring.bytes()), (2, 80), "the oldest GOP left whole");
+    }
+
+    /// R25: a camera that froze while its sound goes on fills no memory.
+    #[test]
+    fn a_gop_without_end_loses_its_head() {
+        let mut ring = FrameRing::new(100);
+        ring.push(frame(0, true, 10));
+        for n in 1..1_000 {
+            ring.push(frame(n * 20, false, 10));
+            assert!(ring.bytes() <= 100);
+        }
+        assert_eq!(ring.newest_gop(), ring.head(), "nothing to start at until a keyframe");
+        ring.push(frame(30_000, true, 10));
+        assert_eq!(ring.newest_gop(), ring.head() - 1);
     }
 
     #[test]
@@ -172,7 +198,8 @@ mod tests {
                             head
                         }
                         Err(behind) => {
-                            prop_assert!(all[usize::try_from(behind.resume).unwrap()].keyframe);
+                            let resume = all.get(usize::try_from(behind.resume).unwrap());
+                            prop_assert!(resume.is_none_or(|frame| frame.keyframe));
                             prop_assert_eq!(behind.missed, behind.resume - place);
                             behind.resume
                         }
