@@ -23,6 +23,9 @@ use crate::store::{self, ServerLock, Store};
 /// How long viewers may still fetch the end of what was live when the server stops, at most.
 const GOODBYE_MAX: Duration = Duration::from_secs(4);
 
+/// How long the last records may take.
+const MEMORY_END_MAX: Duration = Duration::from_secs(2);
+
 /// How a server is started, beside its configuration.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -171,6 +174,8 @@ impl App {
             Ok(()) => info!(live, "stopped"),
             Err(_) => warn!(live, publishers, viewers, "stopped; connections were cut"),
         }
+        // Records and the memory of the gate are written whoever was slow.
+        let _ = time::timeout(MEMORY_END_MAX, self.memory.end()).await;
     }
 
     async fn drain_in_order(&self, was_live: bool) {
@@ -183,7 +188,6 @@ impl App {
             time::sleep(GOODBYE_MAX.min(self.config.limits.drain_grace / 2)).await;
         }
         self.viewers.end().await;
-        self.memory.end().await;
     }
 
     fn log_start(&self) {

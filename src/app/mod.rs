@@ -4,6 +4,7 @@
 #[expect(clippy::module_inception, reason = "the file is named after its one type")]
 mod app;
 mod cli;
+mod closings;
 mod command;
 pub mod demo;
 mod drain;

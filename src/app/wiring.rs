@@ -14,8 +14,8 @@ use tracing::error;
 
 use super::app::App;
 use super::listeners::Listeners;
-use super::records;
 use super::reload::refresh;
+use super::{closings, records};
 use crate::gate::{Policy, Turn};
 use crate::live::{self, Closing, Directory, Supervisor};
 use crate::{http, rtmp};
@@ -50,6 +50,13 @@ impl App {
         let stage = &self.memory;
         stage.spawn(self.keys.clone().run(self.clock.clone(), stage.stop.clone()));
         stage.spawn(self.gatekeeper.clone().run(self.clock.clone(), stage.stop.clone()));
+        stage.spawn(closings::run(
+            self.registry.clone(),
+            self.keys.clone(),
+            self.gatekeeper.clone(),
+            self.clock.clone(),
+            stage.stop.clone(),
+        ));
         let news = self.registry.watch();
         let (store, clock) = (self.store.clone(), self.clock.clone());
         stage.spawn(records::run(news, store, clock, stage.stop.clone()));
