@@ -67,9 +67,8 @@ impl Lang {
         let (en, fr) = match phase {
             Phase::Open => ("Everything is open.", "Tout est ouvert."),
             Phase::Announced => (
-                "The end is announced. Broadcasting still works; new channels and keys do not.",
-                "La fin est annoncée. On peut encore diffuser ; plus de nouvelle chaîne ni de \
-                 nouvelle clé.",
+                "The end is announced. Broadcasting still works.",
+                "La fin est annoncée. On peut encore diffuser.",
             ),
             Phase::ClaimsClosed => (
                 "Payouts can no longer be requested. Broadcasting still works.",

@@ -230,9 +230,17 @@ fn render(template: &impl Template) -> String {
     template.render().expect("writing to a string does not fail")
 }
 
-/// `2021-04-01 06:59:59 UTC`: an instant that every language reads the same way. Instants are
-/// kept in whole milliseconds, and shown with them only where they are not zero.
+/// `2021-04-01 06:59:59 UTC`: an instant that every language reads the same way.
 fn utc(instant: impl ToString) -> String {
+    let text = instant.to_string();
+    let Some((date, time)) = text.split_once('T') else { return text };
+    let seconds = time.split(['.', 'Z']).next().unwrap_or(time);
+    format!("{date} {seconds} UTC")
+}
+
+/// The same for an instant of the schedule, with its milliseconds where it has any: what closes
+/// does so exactly then.
+fn utc_exact(instant: impl ToString) -> String {
     let text = instant.to_string();
     let Some((date, time)) = text.split_once('T') else { return text };
     let time = time.trim_end_matches('Z');

@@ -15,7 +15,14 @@ const STEADY_MS = 30_000;
 let server;
 let browser;
 before(async () => {
-  server = await Server.start();
+  // An announced end adds to playlists and pages, and must disturb neither.
+  server = await Server.start({
+    env: {
+      GHOSTLIGHT_SUNSET_ANNOUNCED_AT: '2026-01-01T00:00:00Z',
+      GHOSTLIGHT_SUNSET_KEYS_CLOSE_AT: '2098-12-31T00:00:00Z',
+      GHOSTLIGHT_SUNSET_PUBLISH_CLOSE_AT: '2099-01-01T00:00:00Z',
+    },
+  });
   browser = await chromium();
 });
 after(async () => {
@@ -275,6 +282,9 @@ test('after the closing date: a running broadcast is cut, new ones are refused, 
     const late = await closing.get('/late', { headers: { accept: 'text/html' } });
     assert.equal(late.status, 410, 'a channel that was never live can be so no more');
     assert.match(await late.text(), /This has ended\./);
+    const framed = await closing.get('/embed/late', { headers: { accept: 'text/html' } });
+    assert.equal(framed.status, 410);
+    assert.match(framed.headers.get('content-security-policy'), /frame-ancestors \*/);
     assert.deepEqual(page.complaints, []);
   } finally {
     await stop(publisher, { signal: 'SIGINT' });

@@ -35,6 +35,10 @@ const CONFIG: Partial<HlsConfig> = {
   maxBufferLength: 20,
   backBufferLength: 60,
   liveDurationInfinity: true,
+  // The closing date is told by the status, not by cues on a text track.
+  enableDateRangeMetadataCues: false,
+  enableEmsgMetadataCues: false,
+  enableID3MetadataCues: false,
   // Playlist questions are held by the server for up to three target durations.
   playlistLoadPolicy: {
     default: {
