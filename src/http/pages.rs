@@ -48,7 +48,7 @@ pub(super) fn watch(
 ) -> Result<Good, Problem> {
     let standing = Standing::of(site, channel, now)?;
     if let Standing::Closed(refusal) = standing {
-        return gone(site, ask, channel, refusal, now);
+        return gone(site, ask, channel, refusal, Framing::Nobody, now);
     }
     let page = watch_page(site, channel, &standing, now);
     Ok(page_of(web::watch(&visit(site, ask, now), &page), ask, Framing::Nobody))
@@ -63,7 +63,7 @@ pub(super) fn embed(
 ) -> Result<Good, Problem> {
     let standing = Standing::of(site, channel, now)?;
     if let Standing::Closed(refusal) = standing {
-        return gone(site, ask, channel, refusal, now);
+        return gone(site, ask, channel, refusal, Framing::Anybody, now);
     }
     let page = watch_page(site, channel, &standing, now);
     Ok(page_of(web::embed(&visit(site, ask, now), &page), ask, Framing::Anybody))
@@ -137,6 +137,7 @@ fn gone(
     ask: &Ask,
     channel: &ChannelId,
     refusal: Refusal,
+    framing: Framing,
     now: Now,
 ) -> Result<Good, Problem> {
     let problem = Problem::Refused(refusal);
@@ -145,7 +146,7 @@ fn gone(
     }
     let status = site.notices.at(now.wall).policy.status(now.wall);
     let html = web::gone(&visit(site, ask, now), channel, &status);
-    let good = page_of(html, ask, Framing::Nobody).with_status(problem.status());
+    let good = page_of(html, ask, framing).with_status(problem.status());
     Ok(Good { keep: problem.keep(), ..good })
 }
 
