@@ -157,7 +157,7 @@ impl Cutter {
                 self.close_part(at, listing, out);
             }
             self.close_segment(listing, out);
-        } else if self.is_overfull(frame) {
+        } else if !self.reference_lane().is_empty() && self.is_overfull(frame) {
             self.close_part(at, listing, out);
             self.close_segment(listing, out);
         }
@@ -172,7 +172,8 @@ impl Cutter {
     }
 
     /// Frames of the other track wait for the reference, but not for ever: when they are a part
-    /// ahead, the reference has lost frames or stopped, and parts go on without it (R27).
+    /// ahead, the reference has lost frames or stopped, and parts go on without it (R27). Nor do
+    /// they fill the open part beyond its bytes and frames while the reference is silent.
     fn push_companion(
         &mut self,
         frame: &Frame,
@@ -184,6 +185,13 @@ impl Cutter {
         while self.part_start + 2 * self.bounds.part_max < now {
             self.close_part(self.part_start + self.bounds.part_max, listing, out);
             self.close_full_segment(listing, out);
+        }
+        if self.is_overfull(frame) {
+            let newest = self.reference_lane().newest();
+            let end = newest.map_or(now, |newest| now.max(newest + self.frame_ticks()));
+            self.close_part(end.min(self.part_start + self.bounds.part_max), listing, out);
+            // The part may be too short for any place but the last of its segment (H74).
+            self.close_segment(listing, out);
         }
         self.audio.push(frame, at, at);
     }
@@ -289,10 +297,15 @@ impl Cutter {
         self.audio.newest().map_or(0, |newest| newest + length)
     }
 
+    /// Whether `frame` is too much for what the open part already holds.
     fn is_overfull(&self, frame: &Frame) -> bool {
         let bytes = self.video.bytes() + self.audio.bytes() + frame.payload.len();
-        let frames = self.reference_lane().len();
-        frames != 0 && (self.bounds.part_bytes_max < bytes || self.bounds.part_frames_max <= frames)
+        let frames = match frame.track {
+            TrackKind::Video => self.video.len(),
+            TrackKind::Audio => self.audio.len(),
+        };
+        let holds_any = !self.video.is_empty() || !self.audio.is_empty();
+        holds_any && (self.bounds.part_bytes_max < bytes || self.bounds.part_frames_max <= frames)
     }
 
     /// The expected length of a reference frame.

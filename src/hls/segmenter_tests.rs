@@ -341,6 +341,51 @@ fn segments_play_in_another_demuxer() {
     assert!(300 < ours);
 }
 
+#[test]
+fn audio_fills_no_part_beyond_its_bytes_while_video_is_silent() {
+    // H73, H74: a picture, then large audio frames a millisecond apart, or at one instant.
+    let limits = Limits { gop_bytes_max: 40_000, ..Limits::default() };
+    for step in [1, 0] {
+        let steps = loud(step, 8_000, 600);
+        let cuts = cuts(&Settings::default(), &limits, &steps);
+        laws(&cuts).unwrap_or_else(|broken| panic!("{broken}\n{}", text(&cuts)));
+        let largest = parts(&cuts).iter().map(|part| part.bytes.len()).max();
+        assert!(largest < Some(50_000), "{largest:?}");
+        assert!(595 <= audio_samples(&cuts), "all but the part that was open at the end");
+    }
+}
+
+#[test]
+fn audio_fills_no_part_beyond_its_frames_while_video_is_silent() {
+    let limits = Limits { track_messages_per_second_max: 50, ..Limits::default() };
+    let cuts = cuts(&Settings::default(), &limits, &loud(1, 3, 600));
+    laws(&cuts).unwrap_or_else(|broken| panic!("{broken}\n{}", text(&cuts)));
+    let samples = |part: &Arc<Part>| {
+        let runs = read_part(&part.bytes).expect("reads").runs;
+        runs.iter().map(|run| run.samples.len()).max()
+    };
+    assert_eq!(parts(&cuts).iter().filter_map(samples).max(), Some(50));
+}
+
+/// A keyframe, and then `count` audio frames of `bytes` each, `step` milliseconds apart.
+fn loud(step: i64, bytes: usize, count: i64) -> Vec<Step> {
+    let maker = Maker::new(BOTH);
+    let first = maker.video(MediaTime::ZERO, MediaTime::ZERO, b"key", true);
+    let audio = (1..=count).map(|index| match maker.audio(MediaTime::from_millis(index * step)) {
+        Step::Frame(frame) => {
+            let payload = vec![0; bytes].into();
+            Step::Frame(Arc::new(Frame { payload, ..Frame::clone(&frame) }))
+        }
+        gap @ Step::Gap(_) => gap,
+    });
+    std::iter::once(first).chain(audio).collect()
+}
+
+fn audio_samples(cuts: &[Cut]) -> usize {
+    let runs = parts(cuts).into_iter().flat_map(|part| read_part(&part.bytes).expect("reads").runs);
+    runs.filter(|run| run.track == TrackKind::Audio).map(|run| run.samples.len()).sum()
+}
+
 fn closes(cuts: &[Cut]) -> Vec<MediaTime> {
     let close = |cut: &Cut| match cut {
         Cut::Close { duration } => Some(*duration),
@@ -426,9 +471,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_frames_make_lawful_cuts(steps in any_steps()) {
+    fn any_frames_make_lawful_cuts(
+        steps in any_steps(),
+        gop_bytes_max in prop_oneof![Just(Limits::default().gop_bytes_max), 1_usize..100],
+    ) {
         // H12, H36, H39, H45, H52, H53, H55, H73, H74, H75
-        let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
+        let limits = Limits { gop_bytes_max, ..Limits::default() };
+        let cuts = cuts(&Settings::default(), &limits, &steps);
         if let Err(broken) = laws(&cuts) {
             prop_assert!(false, "{}\n{}", broken, text(&cuts));
         }
