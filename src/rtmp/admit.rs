@@ -40,7 +40,7 @@ pub(super) async fn admit(
         peer: peer.address,
         encoder: asked.encoder,
     };
-    Ok(Publishing::new(grant, permit, publisher, revoked, context))
+    Ok(Publishing::new(grant, permit, publisher, revoked, now.mono, context))
 }
 
 async fn resolve(

@@ -123,6 +123,28 @@ async fn publish_before_the_closing_and_the_first_frame_after() {
     assert_eq!(world.state(), Some(BroadcastState::Live));
 }
 
+// G2, R3: a permit cannot be parked until after the closing with media that nobody can decode.
+#[tokio::test(start_paused = true)]
+async fn a_permit_without_a_decodable_frame_is_void_after_its_time() {
+    let hour = Duration::from_secs(3_600);
+    let mut world = World::closing(Some(hour), "finish").await;
+    time::sleep(hour - Duration::from_secs(30)).await;
+    let mut encoder = world.publisher().await;
+    let before = time::Instant::now();
+    while elapsed(before) < Duration::from_secs(90) {
+        let early = elapsed(before) < Duration::from_secs(80);
+        assert!(!early || !encoder.server.is_finished(), "{:?}", elapsed(before));
+        let millis = u32::try_from(elapsed(before).as_millis()).unwrap();
+        // Audio without its configuration.
+        encoder.audio(millis, clips::aac_frame(100)).await;
+        time::sleep(Duration::from_secs(3)).await;
+    }
+    assert!(encoder.server.is_finished());
+    encoder.send_for(90_000, 100).await;
+    assert_eq!(world.state(), None);
+    assert_eq!(encoder.end().await.0, Cause::FirstMediaTimeout);
+}
+
 // Policy cut: the first keyframe at or after the instant is the end.
 #[tokio::test(start_paused = true)]
 async fn policy_cut_ends_at_a_keyframe() {

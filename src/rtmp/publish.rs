@@ -13,7 +13,7 @@ use super::pace::{Advice, Pace};
 use super::session::Event;
 use super::status::Cause;
 use crate::accounts::{KeyGrant, Keys};
-use crate::base::{ChannelId, KeyId, MonoTime, Now, WallTime};
+use crate::base::{ChannelId, KeyId, Limits, MonoTime, Now, WallTime};
 use crate::gate::{Admission, Operation, Policy, StartPermit, Verdict};
 use crate::hub::{EndReason, Publication, Publisher, StartError, WriteError};
 use crate::media::{Frame, Intake, MetadataHint, TrackKind};
@@ -35,19 +35,25 @@ pub(super) struct Publishing {
 
 enum Stage {
     /// Allowed, without a frame so far. The broadcast begins, and an older publisher is replaced,
-    /// only with the first frame that a viewer can decode.
-    Allowed(StartPermit),
+    /// only with the first frame that a viewer can decode. A permit is no place to park: it is
+    /// void when no such frame has come for [`permit_time_max`] `since` the `publish` command.
+    Allowed {
+        permit: StartPermit,
+        since: MonoTime,
+    },
     /// The hub is being asked; left only by an error.
     Starting,
     Live(Publication),
 }
 
 impl Publishing {
+    /// `since` is when the `publish` command was complete.
     pub(super) fn new(
         grant: KeyGrant,
         permit: StartPermit,
         publisher: Publisher,
         revoked: broadcast::Receiver<KeyId>,
+        since: MonoTime,
         context: &Context,
     ) -> Self {
         Self {
@@ -55,7 +61,7 @@ impl Publishing {
             publisher,
             intake: Intake::new(&context.limits),
             until: permit.until(),
-            stage: Stage::Allowed(permit),
+            stage: Stage::Allowed { permit, since },
             pace: Pace::new(&context.limits),
             paused_until: None,
             revoked,
@@ -119,6 +125,9 @@ impl Publishing {
         if self.is_closed(now, grace, context) {
             return Err(Cause::ServiceClosed);
         }
+        if let Stage::Allowed { since, .. } = self.stage {
+            check_permit(since, now.mono, &context.limits)?;
+        }
         self.write_frames(now, context).await
     }
 
@@ -127,7 +136,7 @@ impl Publishing {
         let by_hub = async {
             match &mut self.stage {
                 Stage::Live(publication) => publication.stopped().await,
-                Stage::Allowed(_) | Stage::Starting => future::pending().await,
+                Stage::Allowed { .. } | Stage::Starting => future::pending().await,
             }
         };
         tokio::select! {
@@ -193,9 +202,9 @@ impl Publishing {
     /// Asks the hub for the broadcast. A resume whose broadcast ended since `publish` is a new
     /// broadcast, and the gate is asked again for that.
     async fn start(&mut self, now: Now, context: &Context) -> Result<(), Cause> {
-        let Stage::Allowed(permit) = std::mem::replace(&mut self.stage, Stage::Starting) else {
-            return Ok(());
-        };
+        let stage = std::mem::replace(&mut self.stage, Stage::Starting);
+        let Stage::Allowed { permit, since } = stage else { return Ok(()) };
+        check_permit(since, now.mono, &context.limits)?;
         let mut resumed = permit.admission() == Admission::Resume;
         let publisher = self.publisher.clone();
         let started = match context.registry.start(permit, publisher.clone(), now) {
@@ -248,6 +257,18 @@ impl Publishing {
             ),
         }
     }
+}
+
+/// From an accepted `publish` to the first frame that can be decoded: the first media message may
+/// take its time, and after it a keyframe.
+fn permit_time_max(limits: &Limits) -> Duration {
+    limits.first_media_time_max + limits.keyframe_wait_max
+}
+
+/// Otherwise a publisher let in before the closing could begin a new broadcast at any time after
+/// it (G2).
+fn check_permit(since: MonoTime, now: MonoTime, limits: &Limits) -> Result<(), Cause> {
+    if since + permit_time_max(limits) <= now { Err(Cause::FirstMediaTimeout) } else { Ok(()) }
 }
 
 /// Waits until this key stops working. Cancel-safe.

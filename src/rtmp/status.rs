@@ -80,7 +80,7 @@ pub enum Cause {
     // The end of a publication.
     #[error("The stream cannot be used: {0}.")]
     Media(IntakeError),
-    #[error("No audio or video came.")]
+    #[error("No audio or video came that can be played.")]
     FirstMediaTimeout,
     #[error("Nothing was received any more.")]
     Silent,

@@ -212,6 +212,12 @@ impl Encoder {
         self.handle(vec![sent]).await;
     }
 
+    pub(super) async fn audio(&mut self, millis: u32, body: bytes::Bytes) {
+        let time = RtmpTimestamp::new(millis);
+        let sent = self.session.publish_audio_data(body, time, false).unwrap();
+        self.handle(vec![sent]).await;
+    }
+
     /// Configuration and a keyframe: enough to be on air, once the intake has seen that no audio
     /// comes.
     pub(super) async fn go_live(&mut self, world: &World) {
