@@ -82,8 +82,8 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// The open GOP of one broadcast.
     pub gop_bytes_max: usize,
-    /// The open GOP of one broadcast, in media time, after which cuts are made without keyframe.
-    pub gop_duration_max: Duration,
+    /// After the closing instant, how long a cut waits for the keyframe.
+    pub closing_grace_max: Duration,
     /// No keyframe for this long ends the broadcast.
     pub keyframe_wait_max: Duration,
     /// Video without its configuration, before it ends the broadcast.
@@ -188,7 +188,7 @@ impl Default for Limits {
             takeovers_per_ten_minutes_max: 5,
             frame_bytes_max: 8 * MIB,
             gop_bytes_max: 32 * MIB,
-            gop_duration_max: Duration::from_secs(20),
+            closing_grace_max: Duration::from_secs(20),
             keyframe_wait_max: Duration::from_secs(60),
             video_config_wait_max: Duration::from_secs(30),
             audio_config_wait_max: Duration::from_secs(2),

@@ -89,7 +89,7 @@ pub(super) const LIMITS: &[Key] = &[
     count!(takeovers_per_ten_minutes_max),
     bytes!(frame_bytes_max),
     bytes!(gop_bytes_max),
-    duration!(gop_duration_max),
+    duration!(closing_grace_max),
     duration!(keyframe_wait_max),
     duration!(video_config_wait_max),
     duration!(audio_config_wait_max),

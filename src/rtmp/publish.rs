@@ -121,7 +121,7 @@ impl Publishing {
         }
         self.intake.handle_tick(now.mono).map_err(Cause::Media)?;
         // A publisher that sends no keyframe any more does not outlive the closing for that.
-        let grace = context.limits.gop_duration_max;
+        let grace = context.limits.closing_grace_max;
         if self.is_closed(now, grace, context) {
             return Err(Cause::ServiceClosed);
         }
