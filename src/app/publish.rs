@@ -29,7 +29,7 @@ pub struct PublishArgs {
     /// The file to publish
     #[arg(value_name = "FILE.flv")]
     pub file: PathBuf,
-    /// Where to: rtmp://host[:port]/app/key
+    /// Where to: rtmp://host/app/key, with :port where it is not 1935
     #[arg(long, value_name = "ADDRESS", value_parser = Target::parse)]
     pub to: Target,
     /// Begin again at the end, for ever

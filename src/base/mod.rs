@@ -1,6 +1,6 @@
 //! Words every room shares: identifiers, the three kinds of time, limits, blame, secrets.
 //! No socket, no task, no policy; the only call to the system clock in the project is in
-//! [`time`]. Read [`MediaTime`] and [`Clock`] first.
+//! `base::time`. Read [`MediaTime`] and [`Clock`] first.
 
 mod blame;
 mod ids;

@@ -89,7 +89,7 @@ pub enum RouteClass {
 }
 
 impl RouteClass {
-    /// Every class, in the order of [`RouteClass::index`].
+    /// Every class, in the order of their index.
     pub const ALL: [Self; 8] = [
         Self::Page,
         Self::Asset,

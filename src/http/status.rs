@@ -8,7 +8,7 @@ use crate::base::{Blame, ChannelId, WallTime};
 use crate::gate::Refusal;
 
 /// Every answer of this room that is not what was asked for. Each says whose fault it is, and
-/// becomes a problem document (RFC 9457) in [`super::problem`].
+/// becomes a problem document (RFC 9457) in `http::problem`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     #[error(transparent)]
