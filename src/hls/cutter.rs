@@ -138,11 +138,6 @@ impl Cutter {
         listing.close(out);
     }
 
-    /// The newest whole GOP.
-    pub(super) fn gop(&self) -> Option<MediaTime> {
-        self.keyframes.newest_gop().map(|ticks| MediaTime::from_ticks(ticks, self.timescale))
-    }
-
     fn push_reference(
         &mut self,
         frame: &Frame,

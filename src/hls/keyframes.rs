@@ -41,7 +41,7 @@ impl Keyframes {
     }
 
     /// The newest whole GOP, in ticks.
-    pub(super) fn newest_gop(&self) -> Option<i64> {
+    fn newest_gop(&self) -> Option<i64> {
         self.whole.map(|(ticks, _)| ticks)
     }
 

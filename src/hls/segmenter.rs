@@ -48,7 +48,6 @@ pub struct Segmenter {
     listing: Listing,
     run: Option<(u32, Arc<Format>)>,
     state: State,
-    gop: Option<MediaTime>,
 }
 
 #[derive(Debug)]
@@ -74,7 +73,6 @@ impl Segmenter {
             listing: Listing::new(zero, first_msn),
             run: None,
             state: State::Waiting { audio: None },
-            gop: None,
         }
     }
 
@@ -104,7 +102,6 @@ impl Segmenter {
             }
             State::Cutting(cutter) => {
                 cutter.push(frame, &mut self.listing, out);
-                self.gop = cutter.gop().or(self.gop);
             }
         }
     }
@@ -121,11 +118,6 @@ impl Segmenter {
     pub fn finish(&mut self, out: &mut Vec<Cut>) {
         self.interrupt(out);
         self.listing.close(out);
-    }
-
-    /// The newest distance between keyframes, for advice to the broadcaster.
-    pub const fn keyframe_interval(&self) -> Option<MediaTime> {
-        self.gop
     }
 
     /// Another timeline, another format, or a hole too long for one segment.
