@@ -107,15 +107,23 @@ impl Crowd {
         crowd
     }
 
-    /// `count` players of whole segments, who arrive over two seconds.
-    pub(crate) fn plain(addr: SocketAddr, count: usize, playlist: &str) -> Self {
+    /// `count` players of whole segments, who arrive one after the other over `arrival`. What
+    /// they see before `from` counts for nothing.
+    pub(crate) fn plain(
+        addr: SocketAddr,
+        count: usize,
+        playlist: &str,
+        arrival: Duration,
+        from: Instant,
+    ) -> Self {
         let mut crowd = Self { tasks: JoinSet::new(), stop: CancellationToken::new() };
-        let apart = Duration::from_secs(2) / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
+        let apart = arrival / u32::try_from(count.max(1)).unwrap_or(u32::MAX);
         for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
             let (playlist, stop) = (playlist.to_owned(), crowd.stop.clone());
             crowd.tasks.spawn(async move {
                 sleep(apart * number).await;
-                let mut player = Plain { http: Http::new(addr), playlist, seen: Seen::default() };
+                let seen = Seen::default();
+                let mut player = Plain { http: Http::new(addr), playlist, from, seen };
                 player.run(&stop).await;
                 player.seen
             });
@@ -214,6 +222,8 @@ struct Plain {
     http: Http,
     /// Path of a media playlist.
     playlist: String,
+    /// When measuring begins.
+    from: Instant,
     seen: Seen,
 }
 
@@ -237,6 +247,9 @@ impl Plain {
         let mut buffer = Buffer::new(Duration::ZERO);
         loop {
             let start = Instant::now();
+            if start < self.from {
+                self.seen = Seen::default();
+            }
             let text = get_text(&mut self.http, &self.playlist, &mut self.seen).await?;
             self.seen.playlists.push(start.elapsed());
             let playlist = Playlist::parse(&text);
