@@ -3,18 +3,15 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
-use tokio_util::sync::CancellationToken;
 
 use super::memory::{closing_entry, last_declared, latch_of, record_of};
-use crate::base::{ChannelId, Clock, MonoTime, Now, WallTime};
+use crate::base::{ChannelId, MonoTime, Now, WallTime};
 use crate::gate::{
     Admission, Latch, Operation, Policy, Reached, Refusal, Schedule, Shortened, StartPermit,
     Verdict,
 };
 use crate::store::{GateEntry, GateEntryKind, LatchRecord, Saved, Store, StoreError};
 
-/// How often turns and reopenings are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the latest wall time is stored.
 const MARK_EVERY: Duration = Duration::from_secs(60);
 /// How long a refusal waits for the latch to reach the disk before it goes out all the same.
@@ -44,7 +41,10 @@ struct Shared {
 struct Memory {
     stored: Option<Reached>,
     generation: i64,
+    /// The newest revision of the store that was heard of.
     revision: Option<i64>,
+    /// When the latest wall time was last stored.
+    marked: Option<MonoTime>,
     failed: Option<MonoTime>,
 }
 
@@ -76,6 +76,7 @@ impl Gatekeeper {
             stored: policy.latch().reached,
             generation: record.generation,
             revision: None,
+            marked: None,
             failed: None,
         };
         let shared = Shared {
@@ -141,24 +142,24 @@ impl Gatekeeper {
         Ok(())
     }
 
-    /// Stores turns as they pass and the time as it goes, and hears of a reopening, until `stop`.
-    pub async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
-        let mut marked: Option<MonoTime> = None;
-        loop {
-            let now = clock.now();
-            self.hear().await;
-            self.remember(now).await;
-            if marked.is_none_or(|at| MARK_EVERY <= now.mono.since(at)) {
-                marked = Some(now.mono);
-                self.mark(now).await;
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                () = time::sleep(LOOK_EVERY) => {}
-            }
+    /// Stores a turn that has passed and, now and then, the time; hears of a reopening, which is
+    /// another process' write and shows in the `revision` of the store. To be called once a
+    /// second: however the clock was stepped, it is found out then.
+    pub async fn look(&self, revision: i64, now: Now) {
+        self.hear(revision).await;
+        self.remember(now).await;
+        if self.shared.memory().is_mark_due(now.mono) {
+            self.mark(now).await;
         }
-        self.mark(clock.now()).await;
+    }
+
+    /// Moves the high-water mark.
+    pub async fn mark(&self, now: Now) {
+        let moved = self.change_latch(|policy| policy.latch_at(now.wall));
+        if moved && self.shared.store.is_some() {
+            let Ok(_turn) = self.shared.saving.acquire().await else { return };
+            self.save(now).await;
+        }
     }
 
     async fn before_refusing(&self, refusal: &Refusal, now: Now) {
@@ -169,26 +170,13 @@ impl Gatekeeper {
 
     /// Makes sure that a passed turn is on the disk.
     async fn remember(&self, now: Now) {
-        if let Some(latch) = self.current().latch_due(now.wall) {
-            self.change(|policy| policy.with_latch(latch));
-        }
+        self.change_latch(|policy| policy.latch_due(now.wall));
         if self.shared.store.is_none() || !self.is_unsaved(now) {
             return;
         }
         let Ok(_turn) = self.shared.saving.acquire().await else { return };
         if self.is_unsaved(now) {
-            let latch = *self.current().latch();
-            self.save(latch, now).await;
-        }
-    }
-
-    /// Moves the high-water mark.
-    async fn mark(&self, now: Now) {
-        let Some(latch) = self.current().latch_at(now.wall) else { return };
-        self.change(|policy| policy.with_latch(latch));
-        if self.shared.store.is_some() {
-            let Ok(_turn) = self.shared.saving.acquire().await else { return };
-            self.save(latch, now).await;
+            self.save(now).await;
         }
     }
 
@@ -198,8 +186,10 @@ impl Gatekeeper {
         memory.stored != self.current().latch().reached && !paused
     }
 
-    async fn save(&self, latch: Latch, now: Now) {
+    /// Stores the latch as it is. The caller has the turn to save.
+    async fn save(&self, now: Now) {
         let Some(store) = &self.shared.store else { return };
+        let latch = *self.current().latch();
         let (stored, generation) = {
             let memory = self.shared.memory();
             (memory.stored, memory.generation)
@@ -227,19 +217,19 @@ impl Gatekeeper {
         }
     }
 
-    /// A reopening by an operator's command is another process' write.
-    async fn hear(&self) {
-        let Some(store) = &self.shared.store else { return };
-        let Ok(revision) = store.revision().await else { return };
-        let heard = self.shared.memory().revision.replace(revision);
-        if heard == Some(revision) {
+    async fn hear(&self, revision: i64) {
+        if self.shared.memory().revision.replace(revision) == Some(revision) {
             return;
         }
-        self.load_latch().await;
+        {
+            let Ok(_turn) = self.shared.saving.acquire().await else { return };
+            self.load_latch().await;
+        }
         self.tell_history().await;
     }
 
-    /// Takes the stored latch over if it is of a later generation.
+    /// Takes the stored latch over if it is of a later generation. The caller has the turn to
+    /// save, so that nobody stores the old latch under the new generation in between.
     async fn load_latch(&self) {
         let Some(store) = &self.shared.store else { return };
         let Ok(record) = store.latch().await else { return };
@@ -289,11 +279,32 @@ impl Gatekeeper {
     fn change(&self, how: impl FnOnce(Policy) -> Policy) {
         self.shared.policy.send_modify(|policy| *policy = Arc::new(how((**policy).clone())));
     }
+
+    /// Moves the latch on, if `next` says so of the policy in force: one that was computed from an
+    /// older policy could undo what another task has remembered since.
+    fn change_latch(&self, next: impl FnOnce(&Policy) -> Option<Latch>) -> bool {
+        self.shared.policy.send_if_modified(|policy| {
+            let Some(latch) = next(policy) else { return false };
+            *policy = Arc::new((**policy).clone().with_latch(latch));
+            true
+        })
+    }
 }
 
 impl Shared {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// Whether the time is to be stored now; a yes counts as done.
+    fn is_mark_due(&mut self, now: MonoTime) -> bool {
+        let due = self.marked.is_none_or(|at| MARK_EVERY <= now.since(at));
+        if due {
+            self.marked = Some(now);
+        }
+        due
     }
 }
 

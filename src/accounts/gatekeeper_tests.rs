@@ -32,6 +32,10 @@ async fn start(gatekeeper: &Gatekeeper, at: Now) -> Result<StartPermit, Refusal>
     gatekeeper.admit(&channel(), Admission::Start, at).await
 }
 
+async fn look(store: &Switched, gatekeeper: &Gatekeeper, at: Now) {
+    gatekeeper.look(store.revision().await.unwrap(), at).await;
+}
+
 /// G7: the marker is stored before the first refusal is answered, once.
 #[tokio::test]
 async fn the_latch_is_stored_before_the_first_refusal() {
@@ -96,7 +100,7 @@ async fn an_operator_may_reopen_with_a_reason() {
     let store = Switched::on();
     let gatekeeper = open(&store, CLOSING, moment(0, -10)).await;
     start(&gatekeeper, moment(1, 0)).await.unwrap_err();
-    gatekeeper.hear().await;
+    look(&store, &gatekeeper, moment(1, 0)).await;
 
     let reopen = async |reason: &str, at: i64| {
         let policy = recorded_policy(&*store, None, None).await.unwrap();
@@ -108,7 +112,7 @@ async fn an_operator_may_reopen_with_a_reason() {
     assert!(matches!(reopen("again", -5).await, Err(ReopenError::NotHeld)));
 
     start(&gatekeeper, moment(2, -4)).await.expect_err("not heard yet");
-    gatekeeper.hear().await;
+    look(&store, &gatekeeper, moment(2, -4)).await;
     assert!(start(&gatekeeper, moment(3, -4)).await.is_ok());
     let history = gatekeeper.current().history().to_vec();
     assert_eq!(history.last().unwrap().text, "the clock was wrong");
@@ -172,21 +176,20 @@ async fn draining_is_told() {
     assert_eq!(start(&gatekeeper, moment(0, 0)).await.unwrap_err(), Refusal::NodeDraining);
 }
 
-/// The task stores a turn as it passes, although nobody asks.
-#[tokio::test(start_paused = true)]
-async fn the_task_remembers_by_itself() {
+/// G6, G7: a look stores a turn as it passes, although nobody asks, and whether the clock ran or
+/// was stepped there; the time is stored only now and then.
+#[tokio::test]
+async fn a_look_remembers_by_itself() {
     let store = Switched::on();
-    let gatekeeper = open(&store, CLOSING, moment(0, -10)).await;
-    let clock = crate::base::ShiftedClock::starting_at(
-        crate::base::SystemClock::new(),
-        WallTime::from_unix_millis(CLOSING + 60_000),
-    );
-    let stop = CancellationToken::new();
-    let waiting = async {
-        time::sleep(Duration::from_secs(3)).await;
-        stop.cancel();
-    };
-    tokio::join!(gatekeeper.run(Arc::new(clock), stop.clone()), waiting);
-    assert!(store.latch().await.unwrap().reached.is_some());
+    let gatekeeper = open(&store, CLOSING, moment(0, -7_200_000)).await;
+    look(&store, &gatekeeper, moment(1, -7_199_000)).await;
     assert!(store.latch().await.unwrap().high_water.is_some());
+    for second in 2..60 {
+        look(&store, &gatekeeper, moment(second, -7_100_000)).await;
+    }
+    assert_eq!(store.saves(), 1, "once a minute is enough");
+    look(&store, &gatekeeper, moment(60, 0)).await;
+    assert_eq!(store.latch().await.unwrap().reached.unwrap().turn, "publish_close_at");
+    look(&store, &gatekeeper, moment(61, 1_000)).await;
+    assert_eq!(store.saves(), 3);
 }

@@ -5,15 +5,11 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time;
-use tokio_util::sync::CancellationToken;
 
 use super::token::Presented;
-use crate::base::{Blame, ChannelId, Clock, KeyId, MonoTime, Now, Secret, WallTime};
+use crate::base::{Blame, ChannelId, KeyId, MonoTime, Now, Secret, WallTime};
 use crate::store::{KeyRecord, Store, StoreError};
 
-/// How often the records are looked at for changes by other processes. A key that was added or
-/// revoked elsewhere counts here within twice this.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long one look may take.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, changed or not.
@@ -25,8 +21,8 @@ const NOTE_USE_EVERY: Duration = Duration::from_secs(10);
 /// Revocations a slow listener may fall behind before it must ask [`Keys::is_active`].
 const REVOKED_QUEUE_MAX: usize = 256;
 
-/// Stream keys and the channels they open, from memory: a copy of the records that is brought up
-/// to date every second. Cheap to clone.
+/// Stream keys and the channels they open, from memory: a copy of the records that is as fresh as
+/// the last [`Keys::look`]. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Keys {
     shared: Arc<Shared>,
@@ -66,6 +62,8 @@ struct Shared {
     known: RwLock<Arc<Known>>,
     /// Times of use that are not in the store yet; at most one for each key.
     used: Mutex<BTreeMap<KeyId, WallTime>>,
+    /// When they were last written.
+    noted: Mutex<MonoTime>,
     revoked: broadcast::Sender<KeyId>,
     /// One look at a time.
     looking: Semaphore,
@@ -91,7 +89,7 @@ struct Records {
 }
 
 impl Keys {
-    /// Reads the records once; [`Keys::run`] keeps them fresh.
+    /// Reads the records once; [`Keys::look`] keeps them fresh.
     pub async fn open(store: Arc<dyn Store>, now: Now) -> Result<Self, StoreError> {
         let pepper = hmac::Key::new(hmac::HMAC_SHA256, &store.pepper().await?.0);
         let revision = store.revision().await?;
@@ -102,6 +100,7 @@ impl Keys {
             pepper,
             known: RwLock::new(Arc::new(known)),
             used: Mutex::new(BTreeMap::new()),
+            noted: Mutex::new(now.mono),
             revoked,
             looking: Semaphore::new(1),
         };
@@ -137,23 +136,39 @@ impl Keys {
         self.known().records.channels.iter().cloned().collect()
     }
 
-    /// Keeps the copy fresh and writes times of use, until `stop`.
-    pub async fn run(self, clock: Arc<dyn Clock>, stop: CancellationToken) {
-        let mut noted = clock.now().mono;
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                () = time::sleep(LOOK_EVERY) => {}
-            }
-            let now = clock.now();
-            self.look(now).await;
-            if NOTE_USE_EVERY <= now.mono.since(noted) {
-                noted = now.mono;
-                self.note_use().await;
+    /// Takes over what other processes wrote, and writes times of use now and then. To be called
+    /// once a second: what was revoked elsewhere works no longer than that.
+    pub async fn look(&self, now: Now) {
+        {
+            let Ok(_turn) = self.shared.looking.acquire().await else { return };
+            self.ask_store(now).await;
+        }
+        if self.shared.is_use_due(now.mono) {
+            self.note_use().await;
+        }
+    }
+
+    /// The revision of the store that the copy shows.
+    pub fn revision(&self) -> i64 {
+        self.known().revision
+    }
+
+    /// Writes the times of use that are not in the store yet.
+    pub async fn note_use(&self) {
+        let used: Vec<_> = self.shared.used().iter().map(|(k, at)| (k.clone(), *at)).collect();
+        if used.is_empty() {
+            return;
+        }
+        // What could not be written is kept for the next time.
+        let written = time::timeout(LOOK_TIME_MAX, self.shared.store.touch_keys(&used)).await;
+        if let Ok(Ok(())) = written {
+            let mut pending = self.shared.used();
+            for (key, at) in used {
+                if pending.get(&key) == Some(&at) {
+                    pending.remove(&key);
+                }
             }
         }
-        self.note_use().await;
     }
 
     /// Compares whatever was found, or nothing, in the same time.
@@ -174,7 +189,7 @@ impl Keys {
     }
 
     /// Looks once more, on behalf of somebody who waits; a store that does not answer is left to
-    /// [`Keys::run`], or they would all wait for it one after the other.
+    /// [`Keys::look`], or they would all wait for it one after the other.
     async fn look_for_new(&self, now: Now) {
         if self.known().stale {
             return;
@@ -183,11 +198,6 @@ impl Keys {
         if !self.known().stale {
             self.ask_store(now).await;
         }
-    }
-
-    async fn look(&self, now: Now) {
-        let Ok(_turn) = self.shared.looking.acquire().await else { return };
-        self.ask_store(now).await;
     }
 
     /// Asks the store whether anything changed, and reads it if so.
@@ -233,23 +243,6 @@ impl Keys {
         }
     }
 
-    async fn note_use(&self) {
-        let used: Vec<_> = self.shared.used().iter().map(|(k, at)| (k.clone(), *at)).collect();
-        if used.is_empty() {
-            return;
-        }
-        // What could not be written is kept for the next time.
-        let written = time::timeout(LOOK_TIME_MAX, self.shared.store.touch_keys(&used)).await;
-        if let Ok(Ok(())) = written {
-            let mut pending = self.shared.used();
-            for (key, at) in used {
-                if pending.get(&key) == Some(&at) {
-                    pending.remove(&key);
-                }
-            }
-        }
-    }
-
     fn known(&self) -> Arc<Known> {
         Arc::clone(&self.shared.known.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -258,6 +251,16 @@ impl Keys {
 impl Shared {
     fn set(&self, known: Known) {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+    }
+
+    /// Whether times of use are to be written now; a yes counts as done.
+    fn is_use_due(&self, now: MonoTime) -> bool {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = NOTE_USE_EVERY <= now.since(*noted);
+        if due {
+            *noted = now;
+        }
+        due
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, BTreeMap<KeyId, WallTime>> {

@@ -70,23 +70,16 @@ async fn a_revocation_is_told() {
     assert_eq!(keys.resolve(&text, now(2, 0)).await, Err(KeyError::Unknown));
 }
 
-/// W38: the running task hears of it within two seconds.
-#[tokio::test(start_paused = true)]
-async fn the_task_looks_every_second() {
+/// Times of use reach the store without a write for each of them.
+#[tokio::test]
+async fn uses_are_written_now_and_then() {
     let store = Switched::on();
-    let (keys, id, _) = with_key(&store).await;
-    let mut revoked = keys.revoked();
-    let stop = CancellationToken::new();
-    let clock = Arc::new(crate::base::SystemClock::new());
-    let running = keys.clone().run(clock, stop.clone());
-    let listening = async {
-        store.revoke_key(&id, WallTime::from_unix_millis(2)).await.unwrap();
-        let told = time::timeout(Duration::from_secs(2), revoked.recv()).await;
-        stop.cancel();
-        told
-    };
-    let ((), told) = tokio::join!(running, listening);
-    assert_eq!(told.expect("in time"), Ok(id));
+    let (keys, _, text) = with_key(&store).await;
+    keys.resolve(&text, now(1, 77)).await.unwrap();
+    keys.look(now(9, 0)).await;
+    assert_eq!(store.keys().await.unwrap()[0].last_used_at, None);
+    keys.look(now(10, 0)).await;
+    assert!(store.keys().await.unwrap()[0].last_used_at.is_some());
 }
 
 /// R43, D48: while the store is down known keys work for a day; others are asked to come back.

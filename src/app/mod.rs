@@ -4,11 +4,11 @@
 #[expect(clippy::module_inception, reason = "the file is named after its one type")]
 mod app;
 mod cli;
-mod closings;
 mod command;
 pub mod demo;
 mod drain;
 mod first_start;
+mod heartbeat;
 pub mod keys;
 mod listen;
 mod listeners;

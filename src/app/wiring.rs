@@ -13,9 +13,10 @@ use tokio_rustls::TlsAcceptor;
 use tracing::error;
 
 use super::app::App;
+use super::heartbeat::Heartbeat;
 use super::listeners::Listeners;
+use super::records;
 use super::reload::refresh;
-use super::{closings, records};
 use crate::gate::{Policy, Turn};
 use crate::live::{self, Closing, Directory, Supervisor};
 use crate::{http, rtmp};
@@ -48,15 +49,13 @@ impl App {
 
     fn run_memory(&self) {
         let stage = &self.memory;
-        stage.spawn(self.keys.clone().run(self.clock.clone(), stage.stop.clone()));
-        stage.spawn(self.gatekeeper.clone().run(self.clock.clone(), stage.stop.clone()));
-        stage.spawn(closings::run(
-            self.registry.clone(),
-            self.keys.clone(),
-            self.gatekeeper.clone(),
-            self.clock.clone(),
-            stage.stop.clone(),
-        ));
+        let heartbeat = Heartbeat {
+            keys: self.keys.clone(),
+            gatekeeper: self.gatekeeper.clone(),
+            registry: self.registry.clone(),
+            clock: self.clock.clone(),
+        };
+        stage.spawn(heartbeat.run(stage.stop.clone()));
         let news = self.registry.watch();
         let (store, clock) = (self.store.clone(), self.clock.clone());
         stage.spawn(records::run(news, store, clock, stage.stop.clone()));

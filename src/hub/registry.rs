@@ -165,6 +165,11 @@ impl Registry {
         self.inner.news.subscribe()
     }
 
+    /// Whether there is no broadcast, not even an ended one that [`Self::expire`] has to forget.
+    pub fn is_empty(&self) -> bool {
+        self.lock().channels.is_empty()
+    }
+
     /// Every broadcast that has not ended.
     pub fn broadcasts(&self) -> Vec<Arc<Broadcast>> {
         let state = self.lock();
@@ -197,7 +202,7 @@ impl Registry {
         }
     }
 
-    /// To be called about once a second: ends broadcasts whose resume window has passed and
+    /// To be called about once a second while there are broadcasts: ends broadcasts whose resume window has passed and
     /// forgets all that have ended.
     pub fn expire(&self, now: MonoTime) {
         let mut state = self.lock();

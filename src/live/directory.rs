@@ -42,6 +42,11 @@ impl Directory {
         list
     }
 
+    /// Whether nothing is served, neither running nor ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.channels.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(super) fn add(&self, rendition: Arc<Rendition>) {
         let mut channels = self.channels_mut();
         channels.entry(rendition.channel().clone()).or_default().push(rendition);

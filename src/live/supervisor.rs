@@ -79,7 +79,8 @@ impl Supervisor {
                     Err(RecvError::Lagged(_)) => self.start_missing(&stop),
                     Err(RecvError::Closed) => return,
                 },
-                _ = tick.tick() => self.handle_tick(),
+                // A server at rest does not wake up for nothing.
+                _ = tick.tick(), if self.has_work() => self.handle_tick(),
             }
         }
     }
@@ -133,6 +134,11 @@ impl Supervisor {
             segment_target: settings.hls.segment_target,
             scratch: Scratch::default(),
         }
+    }
+
+    /// Whether anything grows old: a broadcast, or what is left of one.
+    fn has_work(&self) -> bool {
+        !self.context.directory.is_empty() || !self.context.registry.is_empty()
     }
 
     fn handle_tick(&self) {
