@@ -137,6 +137,7 @@ impl App {
             keys: self.keys.clone(),
             policy: self.gatekeeper.policy(),
             readiness: self.readiness.clone(),
+            pressure: self.registry.pressure().clone(),
             metrics,
         };
         let server = http::Server::new(context, stage.tasks.clone());

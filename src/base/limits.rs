@@ -100,7 +100,8 @@ pub struct Limits {
     pub ring_bytes_max: usize,
     /// One broadcast's window: what viewers can still fetch.
     pub window_bytes_max: usize,
-    /// All windows and rings together; above it new broadcasts are refused.
+    /// All windows and rings together. The longest windows shrink to keep to it; see
+    /// [`super::Pressure`] for what happens when that is not enough.
     pub memory_bytes_max: usize,
     /// Broadcasts at once.
     pub broadcasts_max: usize,

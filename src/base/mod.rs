@@ -1,15 +1,17 @@
-//! Words every room shares: identifiers, the three kinds of time, limits, blame, secrets.
+//! Words every room shares: identifiers, the three kinds of time, limits, pressure, blame, secrets.
 //! No socket, no task, no policy; the only call to the system clock in the project is in
 //! `base::time`. Read [`MediaTime`] and [`Clock`] first.
 
 mod blame;
 mod ids;
 mod limits;
+mod pressure;
 mod secret;
 mod time;
 
 pub use blame::Blame;
 pub use ids::{BroadcastId, ChannelId, ConnId, IdError, KeyId, MediaSeq, PartIndex};
 pub use limits::Limits;
+pub use pressure::{Pressure, PressureGauge};
 pub use secret::Secret;
 pub use time::{Clock, MediaTime, MonoTime, Now, ShiftedClock, SystemClock, WallTime};

@@ -63,6 +63,28 @@ pub fn render_delta(window: &Window, closing: Option<Closing>) -> Option<String>
     Some(text)
 }
 
+/// What a playlist says to players that neither wait nor fetch parts: whole segments only, and
+/// nothing of the one that is being written.
+pub fn without_parts(playlist: &str) -> String {
+    const LOW_LATENCY: [&str; 4] =
+        ["#EXT-X-SERVER-CONTROL:", "#EXT-X-PART-INF:", "#EXT-X-PART:", "#EXT-X-PRELOAD-HINT:"];
+    let mut text = String::with_capacity(playlist.len());
+    let mut whole = 0;
+    for line in playlist.lines() {
+        if LOW_LATENCY.iter().any(|tag| line.starts_with(tag)) {
+            continue;
+        }
+        put(&mut text, format_args!("{line}\n"));
+        if !line.starts_with('#') {
+            whole = text.len();
+        }
+    }
+    if !text.ends_with("#EXT-X-ENDLIST\n") && whole > 0 {
+        text.truncate(whole);
+    }
+    text
+}
+
 fn write_head(
     text: &mut String,
     version: u32,

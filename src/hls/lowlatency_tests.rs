@@ -83,6 +83,24 @@ fn a_gap_and_a_new_format() {
     );
 }
 
+// W9: the plain form lists the whole segments alone, with all that belongs to them.
+#[test]
+fn the_plain_form_has_whole_segments_only() {
+    let mut script = Script::new(30).run("S ! G + S S ! + I p");
+    let whole = Script::new(30).run("S ! G + S S").full();
+    let expected: String = whole
+        .lines()
+        .filter(|line| !line.contains("PART") && !line.contains("SERVER-CONTROL"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(without_parts(&script.full()), expected);
+    let listed = m3u8_rs::parse_media_playlist_res(expected.as_bytes()).expect("a playlist");
+    assert_eq!(listed.segments.len(), 4);
+    script.window.finish(script.now);
+    let last = without_parts(&script.full());
+    assert!(last.ends_with("s104.m4s\n#EXT-X-ENDLIST\n"), "{last}");
+}
+
 // H29
 #[test]
 fn the_final_playlist_ends() {

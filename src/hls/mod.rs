@@ -29,9 +29,9 @@ mod playlist;
 mod window;
 
 pub use edge::{Edge, Reach, Want};
-pub use lowlatency::{Closing, render, render_delta};
+pub use lowlatency::{Closing, render, render_delta, without_parts};
 pub use multivariant::{Bandwidth, Variant, render_multivariant};
-pub use names::{MULTIVARIANT, MediaName, alias_prefix, playlist_path};
+pub use names::{MULTIVARIANT, MediaName, PlaylistForm, alias_prefix, playlist_path};
 pub use playlist::Text;
 pub use segment::{Cut, InitSegment, Part, SegmentStart, Targets};
 pub use segmenter::Segmenter;

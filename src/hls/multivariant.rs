@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use m3u8_rs::{MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
 
-use super::names::playlist_path;
+use super::names::{PlaylistForm, playlist_path};
 use super::window::Window;
 use crate::base::BroadcastId;
 use crate::media::Format;
@@ -65,7 +65,12 @@ impl Bandwidth {
 
 /// The multivariant playlist of a broadcast (draft-pantos-hls-rfc8216bis 4.4.6), for an address
 /// from which `prefix` leads to the channel. The same input gives the same text.
-pub fn render_multivariant(variant: &Variant, prefix: &str, broadcast: BroadcastId) -> String {
+pub fn render_multivariant(
+    variant: &Variant,
+    prefix: &str,
+    broadcast: BroadcastId,
+    form: PlaylistForm,
+) -> String {
     let resolution =
         |(width, height)| Resolution { width: u64::from(width), height: u64::from(height) };
     // The library prints a rate as short as it can; three decimals are asked for. One extra
@@ -76,7 +81,7 @@ pub fn render_multivariant(variant: &Variant, prefix: &str, broadcast: Broadcast
     });
     let playlist = MasterPlaylist {
         variants: vec![VariantStream {
-            uri: playlist_path(prefix, broadcast),
+            uri: playlist_path(prefix, broadcast, form),
             bandwidth: variant.bandwidth.peak,
             average_bandwidth: Some(variant.bandwidth.average),
             codecs: Some(variant.codecs.clone()),
@@ -142,7 +147,7 @@ mod tests {
 
     fn text(format: &Format, measured: Option<u32>, prefix: &str) -> String {
         let variant = Variant::new(format, BANDWIDTH, measured);
-        render_multivariant(&variant, prefix, BroadcastId::new(36))
+        render_multivariant(&variant, prefix, BroadcastId::new(36), PlaylistForm::LowLatency)
     }
 
     // H60, H61, H62, H64: the same input twice is the same text.

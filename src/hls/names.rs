@@ -4,9 +4,27 @@ use crate::base::{BroadcastId, ChannelId, MediaSeq};
 
 /// File name of the multivariant playlist of a channel.
 pub const MULTIVARIANT: &str = "index.m3u8";
-const PLAYLIST: &str = "live.m3u8";
 /// Longest decimal form of a 64-bit number.
 const DIGITS_MAX: usize = 20;
+
+/// Which of the media playlists of a broadcast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PlaylistForm {
+    /// With parts, and the promise to hold requests.
+    #[default]
+    LowLatency,
+    /// Whole segments only, for a server that can hold no more requests.
+    Plain,
+}
+
+impl PlaylistForm {
+    fn file(self) -> &'static str {
+        match self {
+            Self::LowLatency => "live.m3u8",
+            Self::Plain => "plain.m3u8",
+        }
+    }
+}
 
 /// A file of one broadcast: what stands behind `/<channel>/<broadcast>/`. The broadcast is in the
 /// address and no number is used twice, so the bytes behind a name never change.
@@ -14,12 +32,13 @@ const DIGITS_MAX: usize = 20;
 /// | name | is |
 /// | --- | --- |
 /// | `live.m3u8` | the media playlist |
+/// | `plain.m3u8` | the media playlist without parts |
 /// | `init-<version>.mp4` | an init segment |
 /// | `s<media sequence>.m4s` | a segment |
 /// | `p<number>.m4s` | a part, numbered through the whole broadcast |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MediaName {
-    Playlist,
+    Playlist(PlaylistForm),
     Init(u32),
     Segment(MediaSeq),
     Part(u64),
@@ -29,8 +48,9 @@ impl MediaName {
     /// Reads exactly the form that [`fmt::Display`] writes. All numbers start at 1, so there is
     /// no leading zero.
     pub fn parse(text: &str) -> Option<Self> {
-        if text == PLAYLIST {
-            return Some(Self::Playlist);
+        let forms = [PlaylistForm::LowLatency, PlaylistForm::Plain];
+        if let Some(form) = forms.into_iter().find(|form| form.file() == text) {
+            return Some(Self::Playlist(form));
         }
         if let Some(version) = text.strip_prefix("init-").and_then(|t| t.strip_suffix(".mp4")) {
             return number(version).and_then(|n| u32::try_from(n).ok()).map(Self::Init);
@@ -46,7 +66,7 @@ impl MediaName {
 impl fmt::Display for MediaName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Playlist => f.write_str(PLAYLIST),
+            Self::Playlist(form) => f.write_str(form.file()),
             Self::Init(version) => write!(f, "init-{version}.mp4"),
             Self::Segment(msn) => write!(f, "s{msn}.m4s"),
             Self::Part(number) => write!(f, "p{number}.m4s"),
@@ -56,8 +76,8 @@ impl fmt::Display for MediaName {
 
 /// Where the media playlist lies, seen from a multivariant playlist whose addresses start with
 /// `prefix`: empty beside it, [`alias_prefix`] for the aliases.
-pub fn playlist_path(prefix: &str, broadcast: BroadcastId) -> String {
-    format!("{prefix}{broadcast}/{PLAYLIST}")
+pub fn playlist_path(prefix: &str, broadcast: BroadcastId, form: PlaylistForm) -> String {
+    format!("{prefix}{broadcast}/{}", form.file())
 }
 
 /// The prefix for a multivariant playlist served as `/hls/<channel>.m3u8` or
@@ -81,7 +101,8 @@ mod tests {
     #[test]
     fn names_read_back() {
         let names = [
-            MediaName::Playlist,
+            MediaName::Playlist(PlaylistForm::LowLatency),
+            MediaName::Playlist(PlaylistForm::Plain),
             MediaName::Init(1),
             MediaName::Init(u32::MAX),
             MediaName::Segment(MediaSeq(186_000_000)),
@@ -109,7 +130,13 @@ mod tests {
     fn aliases_point_at_the_channel() {
         let channel = ChannelId::parse("demo").expect("a channel name");
         let prefix = alias_prefix(&channel);
-        assert_eq!(playlist_path(&prefix, BroadcastId::new(36)), "../demo/10/live.m3u8");
-        assert_eq!(playlist_path("", BroadcastId::new(36)), "10/live.m3u8");
+        assert_eq!(
+            playlist_path(&prefix, BroadcastId::new(36), PlaylistForm::default()),
+            "../demo/10/live.m3u8"
+        );
+        assert_eq!(
+            playlist_path("", BroadcastId::new(36), PlaylistForm::default()),
+            "10/live.m3u8"
+        );
     }
 }

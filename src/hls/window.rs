@@ -168,6 +168,23 @@ impl Window {
         self.bytes
     }
 
+    /// The bytes of the shortest playlist this window may be trimmed to and of what is being
+    /// written; nothing where the broadcast has ended.
+    pub fn floor_bytes(&self) -> usize {
+        let Some(targets) = self.targets.filter(|_| !self.ended) else { return 0 };
+        let length_min = MediaTime::from(targets.segment * LISTED_TARGETS_MIN);
+        let (mut count, mut length) = (0, MediaTime::ZERO);
+        let kept = self.whole().rev().take_while(|segment| {
+            let needed = count < LISTED_SEGMENTS_MIN || length < length_min;
+            count += 1;
+            length = length + segment.whole.as_ref().map_or(MediaTime::ZERO, |w| w.duration);
+            needed
+        });
+        let open = self.open_segment().map_or(0, |open| open.bytes);
+        let init = self.inits.back().map_or(0, |init| init.bytes.len());
+        init + open + kept.map(|segment| segment.bytes).sum::<usize>()
+    }
+
     /// More bytes than allowed although the playlist is as short as it may be.
     pub fn is_over_budget(&self) -> bool {
         self.bytes > self.bytes_max

@@ -137,6 +137,21 @@ fn a_limited_span_shrinks_at_once_and_grows_back() {
     assert_eq!(script.window.duration(), secs(60));
 }
 
+// House rule: the floor is what is left of a window that is trimmed as far as it may be.
+#[test]
+fn the_floor_is_what_no_limit_takes() {
+    for words in
+        ["", "I p", "S S I", "S S S S S S I p", "I/ I/ I/ I/ I/ I/ S S S I", "S G S S G S S S I"]
+    {
+        let mut script = Script::new(60).run(words);
+        let floor = script.window.floor_bytes();
+        script.window.limit_span(Duration::ZERO, script.now);
+        assert_eq!(floor, script.window.bytes(), "{words}");
+        script.window.finish(script.now);
+        assert_eq!(script.window.floor_bytes(), 0, "{words}");
+    }
+}
+
 #[test]
 fn cuts_after_the_end_change_nothing() {
     let mut script = Script::new(30).run("S");

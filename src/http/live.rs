@@ -14,10 +14,10 @@ use super::fields;
 use super::range::{self, RangeAsk};
 use super::site::{Good, Viewers};
 use super::status::{Keep, Problem};
-use crate::base::{BroadcastId, ChannelId, Now};
+use crate::base::{BroadcastId, ChannelId, Now, Pressure};
 use crate::live::{
-    Media, MediaBody, MediaKind, MediaName, Published, Rendition, RenditionState, Text, Wait,
-    WaitRefusal, Want,
+    Media, MediaBody, MediaKind, MediaName, PlaylistForm, Published, Rendition, RenditionState,
+    Text, Wait, WaitRefusal, Want,
 };
 
 /// How long a request waits for a broadcast that starts to have something to play. Encoders that
@@ -35,11 +35,13 @@ const MULTIVARIANT_KEPT: Duration = Duration::from_secs(1);
 enum Found {
     Multivariant(Arc<Text>),
     Playlist(Arc<Published>, Directives),
+    Plain(Arc<Published>),
     /// Media, and the segment target of its playlist.
     Media(MediaBody, Duration),
 }
 
-/// `/<channel>/index.m3u8` and its aliases; `prefix` leads from there to the channel.
+/// `/<channel>/index.m3u8` and its aliases; `prefix` leads from there to the channel. Players ask
+/// for it when they begin: whoever does is a new viewer.
 pub(super) fn multivariant(
     site: &Arc<Viewers>,
     ask: Ask,
@@ -51,13 +53,20 @@ pub(super) fn multivariant(
     let Some(rendition) = api::playable(site, channel) else {
         return answer(site, &ask, Err(absent(site, channel, now)), now);
     };
-    if let Some(text) = rendition.multivariant(prefix) {
+    let form = match site.context.pressure.get() {
+        Pressure::None => PlaylistForm::LowLatency,
+        Pressure::PlainPlaylists => PlaylistForm::Plain,
+        Pressure::NoNewViewers | Pressure::NoNewBroadcasts => {
+            return answer(site, &ask, Err(Problem::Overloaded), now);
+        }
+    };
+    if let Some(text) = rendition.multivariant(prefix, form) {
         return answer(site, &ask, Ok(Found::Multivariant(text)), now);
     }
     let prefix = prefix.to_owned();
     hold(site, ask, visit, rendition.broadcast_id(), now, async move {
         first_published(&rendition).await?;
-        let text = rendition.multivariant(&prefix).ok_or_else(|| nothing(&rendition))?;
+        let text = rendition.multivariant(&prefix, form).ok_or_else(|| nothing(&rendition))?;
         Ok(Found::Multivariant(text))
     })
 }
@@ -110,6 +119,25 @@ pub(super) fn playlist(
             })
         }
     }
+}
+
+/// `/<channel>/<broadcast>/plain.m3u8`: never held for a part, whatever is asked.
+pub(super) fn plain(
+    site: &Arc<Viewers>,
+    ask: Ask,
+    visit: &Visit,
+    (channel, broadcast): (&ChannelId, BroadcastId),
+    now: Now,
+) -> Answer {
+    let Some(rendition) = site.context.directory.find(channel, broadcast) else {
+        return answer(site, &ask, Err(unknown(site, channel, now)), now);
+    };
+    if let Some(published) = rendition.published() {
+        return answer(site, &ask, Ok(Found::Plain(published)), now);
+    }
+    hold(site, ask, visit, broadcast, now, async move {
+        Ok(Found::Plain(first_published(&rendition).await?))
+    })
 }
 
 /// `/<channel>/<broadcast>/<name>`
@@ -221,22 +249,28 @@ fn good(ask: &Ask, found: Found) -> Result<Good, Problem> {
     match found {
         Found::Multivariant(text) => Ok(text_good(ask, &text, Keep::For(MULTIVARIANT_KEPT))),
         Found::Playlist(published, directives) => Ok(playlist_good(ask, &published, directives)),
+        Found::Plain(published) => {
+            let keep = Keep::For(kept(&published, false));
+            Ok(text_good(ask, published.plain(), keep))
+        }
         Found::Media(body, target) => media_good(ask, body, target),
     }
 }
 
 fn playlist_good(ask: &Ask, published: &Published, directives: Directives) -> Good {
-    let target = published.targets.segment;
     let delta = directives.skip.and_then(|skip| match skip {
         // No date range is ever skipped: both words get the same delta (H101).
         Skip::Segments | Skip::DateRanges => published.delta.as_ref(),
     });
-    let keep = if published.ended || directives.want.is_some() {
-        target * HELD_KEPT_TARGETS
-    } else {
-        target / 2
-    };
-    text_good(ask, delta.unwrap_or(&published.playlist), Keep::For(keep))
+    let keep = Keep::For(kept(published, directives.want.is_some()));
+    text_good(ask, delta.unwrap_or(&published.playlist), keep)
+}
+
+/// How long a playlist may be kept: for long when its address, with what it `waited` for, names
+/// this version and no other.
+fn kept(published: &Published, waited: bool) -> Duration {
+    let target = published.targets.segment;
+    if published.ended || waited { target * HELD_KEPT_TARGETS } else { target / 2 }
 }
 
 /// A text that was rendered and packed once for everybody (H109).

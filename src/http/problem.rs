@@ -81,6 +81,7 @@ pub(super) fn write_fields(problem: &Problem, headers: &mut hyper::HeaderMap) {
         | Problem::TooFarAhead
         | Problem::HeldTooLong { .. }
         | Problem::TooManyHeld
+        | Problem::Overloaded
         | Problem::NotReady
         | Problem::Refused(_) => {}
     }

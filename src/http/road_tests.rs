@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{AdminServer, Context, Metrics, Readiness, Server, Settings};
 use crate::accounts::Keys;
-use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, WallTime};
+use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Pressure, WallTime};
 use crate::gate::{Admission, Policy, Schedule, ScheduleSettings};
 use crate::hub::{self, EndReason, Publication, Publisher, Registry};
 use crate::live::{self, Directory, Supervisor};
@@ -109,6 +109,7 @@ impl World {
             keys,
             policy: heard,
             readiness: readiness.clone(),
+            pressure: registry.pressure().clone(),
             metrics: metrics.clone(),
         };
         let encoder = Box::new(|| "# EOF\n".to_owned());
@@ -420,6 +421,41 @@ async fn a_hinted_part_is_held_until_it_is_whole() {
     assert!(Duration::ZERO < part.after && part.after < Duration::from_millis(400));
     assert_eq!(part.field("cache-control"), Some("max-age=12"));
     assert_eq!(world.get(&hinted).await.body, part.body);
+}
+
+/// W9: while memory runs out newcomers get plain playlists, then nothing; who is there goes on.
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_server_gives_up_newcomers_first() {
+    let world = World::new().await;
+    let mut encoder = world.publish();
+    encoder.send(5.0).await;
+    let low_latency = world.playlist().await;
+
+    world.registry.pressure().replace(Pressure::PlainPlaylists);
+    let plain = world.playlist().await;
+    assert_eq!(plain, low_latency.replace("live.m3u8", "plain.m3u8"));
+    let (there, new) = (world.get(&low_latency).await, world.get(&plain).await);
+    assert!(there.text().contains("#EXT-X-PART:"));
+    for word in ["EXT-X-PART", "EXT-X-PRELOAD-HINT", "CAN-BLOCK-RELOAD"] {
+        assert!(!new.text().contains(word), "{word} in {}", new.text());
+    }
+    assert!(new.text().ends_with(&format!("{}\n", last_segment(there.text()))));
+    assert_ne!(new.field("etag"), there.field("etag"));
+
+    world.registry.pressure().replace(Pressure::NoNewViewers);
+    for target in ["/demo/index.m3u8", "/hls/demo.m3u8"] {
+        let refused = world.get(target).await;
+        assert_eq!((refused.status, &*refused.problem()), (503, "overloaded"));
+        assert_eq!(refused.field("retry-after"), Some("10"));
+    }
+    for target in [&low_latency, &plain] {
+        assert_eq!(world.get(target).await.status, 200);
+    }
+    let segment = low_latency.replace("live.m3u8", last_segment(there.text()));
+    assert_eq!(world.get(&segment).await.status, 200);
+
+    encoder.send(2.0).await;
+    assert_eq!(world.playlist().await, low_latency, "it passes");
 }
 
 /// H107, H117: what is unknown is told at once, in a form that players on other sites can read.

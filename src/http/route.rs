@@ -2,7 +2,7 @@ use hyper::Method;
 
 use super::directives::{AskError, Directives};
 use crate::base::{BroadcastId, ChannelId, Limits};
-use crate::live::{MULTIVARIANT, MediaName};
+use crate::live::{MULTIVARIANT, MediaName, PlaylistForm};
 
 /// What a request asks for. Channel and broadcast have been checked and only ever serve as keys
 /// of a map; the texts that remain are looked up in fixed tables. No path of the file system is
@@ -22,11 +22,12 @@ pub enum Route<'a> {
     /// `/hls/<channel>.m3u8` and `/live/<channel>.m3u8`: the multivariant playlist at the address
     /// that other servers give it.
     MultivariantAlias(ChannelId),
-    /// `/<channel>/<broadcast>/live.m3u8`. Wrong directives are kept, for a finished broadcast
-    /// ignores them all.
+    /// `/<channel>/<broadcast>/live.m3u8`, or `plain.m3u8`. Wrong directives are kept, for a
+    /// finished broadcast ignores them all, and so does the plain form.
     Playlist {
         channel: ChannelId,
         broadcast: BroadcastId,
+        form: PlaylistForm,
         directives: Result<Directives, AskError>,
     },
     /// `/<channel>/<broadcast>/<name>`: an init segment, a segment or a part.
@@ -244,9 +245,9 @@ fn broadcast_file(
     query: &str,
 ) -> Option<Route<'static>> {
     match MediaName::parse(file)? {
-        MediaName::Playlist => {
+        MediaName::Playlist(form) => {
             let directives = Directives::parse(query);
-            Some(Route::Playlist { channel, broadcast, directives })
+            Some(Route::Playlist { channel, broadcast, form, directives })
         }
         name @ (MediaName::Init(_) | MediaName::Segment(_) | MediaName::Part(_)) => {
             Some(Route::Media { channel, broadcast, name })

@@ -45,8 +45,12 @@ fn every_address_has_its_route() {
         assert_eq!(route(target), Ok(expected), "{target}");
     }
     let directives = Ok(Directives { want: Some((MediaSeq(7), None)), skip: None });
-    let playlist = Route::Playlist { channel: demo(), broadcast, directives };
+    let playlist =
+        Route::Playlist { channel: demo(), broadcast, form: PlaylistForm::LowLatency, directives };
     assert_eq!(route("/demo/10/live.m3u8?_HLS_msn=7&x=y"), Ok(playlist));
+    let (form, directives) = (PlaylistForm::Plain, Ok(Directives::default()));
+    let plain = Route::Playlist { channel: demo(), broadcast, form, directives };
+    assert_eq!(route("/demo/10/plain.m3u8"), Ok(plain));
 }
 
 /// W17: nothing is decoded, nothing becomes a path.

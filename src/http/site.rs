@@ -20,9 +20,9 @@ use super::status::{Keep, Problem};
 use super::vet::{Hosts, vet};
 use super::{api, live, pages, problem};
 use crate::accounts::Keys;
-use crate::base::{Clock, Limits, Now};
+use crate::base::{Clock, Limits, Now, PressureGauge};
 use crate::gate::Policy;
-use crate::live::{Directory, alias_prefix};
+use crate::live::{Directory, PlaylistForm, alias_prefix};
 
 /// What an operator sets for this room.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,7 @@ pub struct Context {
     pub keys: Keys,
     pub policy: watch::Receiver<Arc<Policy>>,
     pub readiness: Readiness,
+    pub pressure: PressureGauge,
     pub metrics: Metrics,
 }
 
@@ -137,7 +138,10 @@ impl Viewers {
                 let prefix = alias_prefix(&channel);
                 return live::multivariant(self, ask, visit, &channel, &prefix, now);
             }
-            Route::Playlist { channel, broadcast, directives } => {
+            Route::Playlist { channel, broadcast, form: PlaylistForm::Plain, directives: _ } => {
+                return live::plain(self, ask, visit, (&channel, broadcast), now);
+            }
+            Route::Playlist { channel, broadcast, form: PlaylistForm::LowLatency, directives } => {
                 return live::playlist(self, ask, visit, (&channel, broadcast), directives, now);
             }
             Route::Media { channel, broadcast, name } => {

@@ -48,6 +48,8 @@ pub enum Problem {
     HeldTooLong { waited: Duration },
     #[error("too many requests wait for media")]
     TooManyHeld,
+    #[error("this server has no room for more viewers right now")]
+    Overloaded,
     #[error("the range lies outside the {len} bytes of the media")]
     RangeOutside { len: u64 },
 
@@ -76,6 +78,9 @@ const PASSING_KEPT: Duration = Duration::from_secs(1);
 /// How long one that will not pass is kept.
 const LASTING_KEPT: Duration = Duration::from_secs(60);
 
+/// When a viewer who found no room may try again: memory frees when a broadcast ends.
+const OVERLOADED_RETRY: u32 = 10;
+
 impl Problem {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
@@ -97,7 +102,7 @@ impl Problem {
             | Self::TooFarAhead
             | Self::RangeOutside { .. } => Blame::Peer,
             Self::HeldTooLong { .. } => Blame::Upstream,
-            Self::TooManyHeld | Self::NotReady => Blame::Policy,
+            Self::TooManyHeld | Self::Overloaded | Self::NotReady => Blame::Policy,
             Self::Refused(refusal) => refusal.blame(),
         }
     }
@@ -125,6 +130,7 @@ impl Problem {
             Self::ChannelStarting { .. }
             | Self::HeldTooLong { .. }
             | Self::TooManyHeld
+            | Self::Overloaded
             | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(refusal) => match refusal {
                 Refusal::BroadcastsClosed(_)
@@ -162,6 +168,7 @@ impl Problem {
             Self::TooFarAhead => "too-far-ahead",
             Self::HeldTooLong { .. } => "held-too-long",
             Self::TooManyHeld => "too-many-held",
+            Self::Overloaded => "overloaded",
             Self::RangeOutside { .. } => "range-outside",
             Self::NotReady => "not-ready",
             Self::Refused(refusal) => refusal.as_str(),
@@ -193,6 +200,7 @@ impl Problem {
             Self::TooFarAhead => "Too far ahead",
             Self::HeldTooLong { .. } => "Media late",
             Self::TooManyHeld => "Too many waiting",
+            Self::Overloaded => "No room for more viewers",
             Self::RangeOutside { .. } => "Range outside",
             Self::NotReady => "Not ready",
             Self::Refused(refusal) => match refusal {
@@ -207,7 +215,8 @@ impl Problem {
 
     /// Seconds after which asking again makes sense.
     pub(super) fn retry_after(&self) -> Option<u32> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1)
+        let seconds = if matches!(self, Self::Overloaded) { OVERLOADED_RETRY } else { 1 };
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(seconds)
     }
 
     /// How long the answer may be kept.
@@ -224,6 +233,7 @@ impl Problem {
             | Self::TooFarAhead
             | Self::HeldTooLong { .. }
             | Self::TooManyHeld
+            | Self::Overloaded
             | Self::RangeOutside { .. } => Keep::For(PASSING_KEPT),
             Self::BroadcastEnded { .. } => Keep::For(LASTING_KEPT),
             Self::Framing
@@ -259,6 +269,7 @@ impl Problem {
             | Self::TooFarAhead
             | Self::HeldTooLong { .. }
             | Self::TooManyHeld
+            | Self::Overloaded
             | Self::RangeOutside { .. }
             | Self::NotReady
             | Self::Refused(_) => false,

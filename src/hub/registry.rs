@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::sync::broadcast as news;
 
 use super::broadcast::{Broadcast, BroadcastState, EndReason, Publication, Publisher};
-use crate::base::{Blame, BroadcastId, ChannelId, KeyId, Limits, MonoTime, Now};
+use crate::base::{
+    Blame, BroadcastId, ChannelId, KeyId, Limits, MonoTime, Now, Pressure, PressureGauge,
+};
 use crate::gate::{Admission, StartPermit};
 
 /// News kept for a listener that is behind; a slower one asks [`Registry::broadcasts`].
@@ -37,6 +39,8 @@ pub enum Standing {
     Away,
     /// Not possible now.
     Busy(Busy),
+    /// A new broadcast, for which there is no room.
+    Full(StartError),
 }
 
 /// Why a channel cannot be published to.
@@ -59,13 +63,15 @@ pub enum StartError {
     NothingToResume,
     #[error("the server has reached its {max} broadcasts")]
     TooManyBroadcasts { max: usize },
+    #[error("the memory for media is used up by the broadcasts that run")]
+    OutOfMemory,
 }
 
 impl StartError {
     pub fn blame(self) -> Blame {
         match self {
             Self::Busy(_) | Self::Overtaken | Self::NothingToResume => Blame::Peer,
-            Self::TooManyBroadcasts { .. } => Blame::Policy,
+            Self::TooManyBroadcasts { .. } | Self::OutOfMemory => Blame::Policy,
         }
     }
 }
@@ -89,6 +95,7 @@ struct Shared {
     settings: Settings,
     state: Mutex<State>,
     news: news::Sender<Event>,
+    pressure: PressureGauge,
 }
 
 #[derive(Debug)]
@@ -108,23 +115,22 @@ impl Registry {
     pub fn new(limits: Limits, settings: Settings, last_id: BroadcastId) -> Self {
         let state = Mutex::new(State { channels: HashMap::new(), last_id });
         let (news, _) = news::channel(NEWS_MAX);
-        Self { inner: Arc::new(Shared { limits, settings, state, news }) }
+        let pressure = PressureGauge::default();
+        Self { inner: Arc::new(Shared { limits, settings, state, news, pressure }) }
     }
 
     /// Says what a publish with `key` would be, without changing anything.
     pub fn standing(&self, channel: &ChannelId, key: &KeyId, now: MonoTime) -> Standing {
         let mut state = self.lock();
-        let Some(slot) = state.channels.get_mut(channel) else { return Standing::Idle };
+        let room = self.check_room(&state, channel);
+        let new = room.map_or_else(Standing::Full, |()| Standing::Idle);
+        let Some(slot) = state.channels.get_mut(channel) else { return new };
         let same_key = slot.broadcast.publisher().key == *key;
         match slot.broadcast.state() {
-            BroadcastState::Ended(_) => Standing::Idle,
-            BroadcastState::Away { since } => {
-                if same_key && self.may_resume(since, now) {
-                    Standing::Away
-                } else {
-                    Standing::Idle
-                }
+            BroadcastState::Away { since } if same_key && self.may_resume(since, now) => {
+                Standing::Away
             }
+            BroadcastState::Ended(_) | BroadcastState::Away { .. } => new,
             BroadcastState::Live if !same_key => Standing::Busy(Busy::OtherKey),
             BroadcastState::Live if self.takeovers_used_up(slot, now) => {
                 Standing::Busy(Busy::TooManyTakeovers)
@@ -217,6 +223,24 @@ impl Registry {
         });
     }
 
+    /// How much of the memory for media is taken; whoever measures it writes it here.
+    pub fn pressure(&self) -> &PressureGauge {
+        &self.inner.pressure
+    }
+
+    /// Whether a new broadcast may begin on `channel`. Those that run go on in any case.
+    fn check_room(&self, state: &State, channel: &ChannelId) -> Result<(), StartError> {
+        let max = self.inner.limits.broadcasts_max;
+        let own = usize::from(state.channels.contains_key(channel));
+        if state.channels.len() - own >= max {
+            return Err(StartError::TooManyBroadcasts { max });
+        }
+        match self.inner.pressure.get() {
+            Pressure::None | Pressure::PlainPlaylists | Pressure::NoNewViewers => Ok(()),
+            Pressure::NoNewBroadcasts => Err(StartError::OutOfMemory),
+        }
+    }
+
     fn may_resume(&self, since: MonoTime, now: MonoTime) -> bool {
         now.since(since) < self.inner.settings.resume_window
     }
@@ -253,10 +277,7 @@ impl Registry {
         publisher: Publisher,
         now: Now,
     ) -> Result<Publication, StartError> {
-        let max = self.inner.limits.broadcasts_max;
-        if state.channels.len() >= max {
-            return Err(StartError::TooManyBroadcasts { max });
-        }
+        self.check_room(state, permit.channel())?;
         let by_clock = u64::try_from(now.wall.unix_millis()).unwrap_or(0);
         let id = BroadcastId::new(by_clock.max(state.last_id.number().saturating_add(1)));
         state.last_id = id;

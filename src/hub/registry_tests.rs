@@ -169,7 +169,40 @@ fn broadcasts_are_limited() {
     let other = ChannelId::parse("other").unwrap();
     let permit = open.admit(&other, Admission::Start, at(0).wall).unwrap();
     let refused = registry.start(permit, publisher(2, "l"), at(1));
-    assert_eq!(refused.unwrap_err(), StartError::TooManyBroadcasts { max: 1 });
+    let full = StartError::TooManyBroadcasts { max: 1 };
+    assert_eq!(refused.unwrap_err(), full);
+    let standing = registry.standing(&other, &KeyId::new("l"), at(1).mono);
+    assert_eq!(standing, Standing::Full(full), "said before the encoder begins");
+}
+
+/// W9: when memory has run out nothing new begins; who is there resumes and is taken over.
+#[test]
+fn without_memory_nothing_new_begins() {
+    let registry = registry(Limits::default());
+    let key = KeyId::new("k");
+    let first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    registry.pressure().replace(Pressure::NoNewBroadcasts);
+    let second = registry.start(permit(Admission::Resume), publisher(2, "k"), at(1));
+    second.unwrap().finish(EndReason::Lost, at(2).mono);
+    drop(first);
+    assert_eq!(registry.standing(&channel(), &key, at(3).mono), Standing::Away);
+    let third = registry.start(permit(Admission::Resume), publisher(3, "k"), at(4)).unwrap();
+    third.finish(EndReason::Finished, at(5).mono);
+    let full = StartError::OutOfMemory;
+    assert_eq!(registry.standing(&channel(), &key, at(6).mono), Standing::Full(full));
+    let fourth = registry.start(permit(Admission::Start), publisher(4, "k"), at(7));
+    assert_eq!(fourth.unwrap_err(), full);
+    registry.pressure().replace(Pressure::NoNewViewers);
+    registry.start(permit(Admission::Start), publisher(5, "k"), at(8)).unwrap();
+}
+
+/// The ended broadcast of a channel takes no place away from its next one.
+#[test]
+fn a_channel_starts_again_in_its_own_place() {
+    let registry = registry(Limits { broadcasts_max: 1, ..Limits::default() });
+    let first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    first.finish(EndReason::Finished, at(1).mono);
+    registry.start(permit(Admission::Start), publisher(2, "k"), at(2)).unwrap();
 }
 
 #[tokio::test]

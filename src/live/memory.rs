@@ -37,6 +37,11 @@ pub(super) fn balance(directory: &Directory, available: usize, now: MonoTime) ->
     renditions.iter().map(|r| r.window_bytes()).sum()
 }
 
+/// The bytes that no window can give back: those of every playlist at its floor.
+pub(super) fn floor(directory: &Directory) -> usize {
+    directory.all().iter().map(|rendition| rendition.floor_bytes()).sum()
+}
+
 /// The longest span at which all windows fit when longer ones shrink to it; `None` if they fit
 /// as they are.
 fn common_span(loads: &[Load], available: usize) -> Option<Duration> {

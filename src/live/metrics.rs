@@ -12,6 +12,7 @@ pub struct Metrics {
     pub(super) faults: Counter,
     pub(super) renditions: Gauge,
     pub(super) window_bytes: Gauge,
+    pub(super) pressure: Gauge,
     pub(super) held: Gauge,
 }
 
@@ -32,6 +33,9 @@ impl Metrics {
             made.renditions,
         );
         registry.register("live_window_bytes", "Media held for viewers", made.window_bytes);
+        let help = "Steps of the ladder taken while memory runs out: 1 plain playlists for new \
+                    viewers, 2 no new viewers, 3 no new broadcasts";
+        registry.register("live_memory_pressure", help, made.pressure);
         registry.register("live_held_requests", "Requests that wait for media", made.held);
         metrics
     }

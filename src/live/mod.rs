@@ -25,5 +25,7 @@ pub use supervisor::{Context, Settings, Supervisor};
 pub use waiting::{Later, Wait, WaitRefusal};
 
 // What a viewer's request is made of, so that the shell needs no other room for it.
-pub use crate::hls::{Closing, MULTIVARIANT, MediaName, Targets, Text, Want, alias_prefix};
+pub use crate::hls::{
+    Closing, MULTIVARIANT, MediaName, PlaylistForm, Targets, Text, Want, alias_prefix,
+};
 pub use crate::hub::EndReason;

@@ -1,8 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::waiting::WaitRefusal;
 use crate::base::{MediaSeq, PartIndex};
-use crate::hls::{Edge, Reach, Targets, Text, Want};
+use crate::hls::{Edge, Reach, Targets, Text, Want, without_parts};
 
 /// One version of a broadcast's playlist. Everybody who asks while it is the newest gets these
 /// bytes.
@@ -13,6 +13,7 @@ pub struct Published {
     pub playlist: Text,
     /// The same version as a delta update, where one is offered and something can be skipped.
     pub delta: Option<Text>,
+    pub(super) plain: OnceLock<Text>,
     /// The newest segment that is listed or has a listed part.
     pub last_msn: MediaSeq,
     /// The newest part of that segment.
@@ -23,6 +24,17 @@ pub struct Published {
     /// The final playlist.
     pub ended: bool,
     pub(super) edge: Edge,
+}
+
+impl Published {
+    /// The same version without parts. It is made when somebody asks, which is only while memory
+    /// runs out.
+    pub fn plain(&self) -> &Text {
+        self.plain.get_or_init(|| {
+            let text = String::from_utf8_lossy(self.playlist.plain());
+            Text::new(without_parts(&text), format!("{}-plain", self.playlist.etag()))
+        })
+    }
 }
 
 /// What there is to show of a broadcast.

@@ -1,5 +1,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,13 +13,13 @@ use super::published::{Judged, Published, Shown};
 use super::waiting::{Later, Wait};
 use crate::base::{BroadcastId, ChannelId, MonoTime, Now};
 use crate::hls::{
-    Bandwidth, Closing, Cut, Found, MediaName, Text, Variant, Want, Window, render, render_delta,
-    render_multivariant,
+    Bandwidth, Closing, Cut, Found, MediaName, PlaylistForm, Text, Variant, Want, Window, render,
+    render_delta, render_multivariant,
 };
 use crate::hub::EndReason;
 
-/// Multivariant playlists kept: one for each prefix that addresses them.
-const MULTIVARIANTS_MAX: usize = 4;
+/// Multivariant playlists kept: one for each prefix that addresses them, in each form.
+const MULTIVARIANTS_MAX: usize = 8;
 
 /// Where a rendition stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ struct Status {
 #[derive(Debug)]
 struct Multivariant {
     prefix: String,
+    form: PlaylistForm,
     variant: Variant,
     text: Arc<Text>,
 }
@@ -147,37 +150,42 @@ impl Rendition {
         match (lookup(&self.window(), name), name) {
             (Some(media), _) => media,
             (None, MediaName::Part(number)) => Media::Hinted(self.hint(*number)),
-            (None, MediaName::Init(_) | MediaName::Segment(_) | MediaName::Playlist) => {
+            (None, MediaName::Init(_) | MediaName::Segment(_) | MediaName::Playlist(_)) => {
                 Media::Unknown
             }
         }
     }
 
-    /// The multivariant playlist, for an address from which `prefix` leads to the channel; `None`
-    /// until the first part is listed.
-    pub fn multivariant(&self, prefix: &str) -> Option<Arc<Text>> {
+    /// The multivariant playlist, for an address from which `prefix` leads to the channel, leading
+    /// on to media playlists of this form; `None` until the first part is listed.
+    pub fn multivariant(&self, prefix: &str, form: PlaylistForm) -> Option<Arc<Text>> {
         let rate = self.status().rate_millis;
         let variant = {
             let window = self.window();
             Variant::new(&window.init()?.format, Bandwidth::measure(&window)?, rate)
         };
         let mut kept = lock(&self.multivariants);
-        let same = |m: &&Multivariant| m.prefix == prefix && m.variant == variant;
-        if let Some(found) = kept.iter().find(same) {
+        let same = |m: &Multivariant| m.prefix == prefix && m.form == form;
+        if let Some(found) = kept.iter().find(|m| same(m) && m.variant == variant) {
             return Some(found.text.clone());
         }
-        let text = Arc::new(self.write_multivariant(&variant, prefix));
-        kept.retain(|m| m.prefix != prefix);
+        let text = Arc::new(self.write_multivariant(&variant, prefix, form));
+        kept.retain(|m| !same(m));
         if kept.len() >= MULTIVARIANTS_MAX {
             kept.remove(0);
         }
-        kept.push(Multivariant { prefix: prefix.to_owned(), variant, text: text.clone() });
+        kept.push(Multivariant { prefix: prefix.to_owned(), form, variant, text: text.clone() });
         Some(text)
     }
 
     /// Bytes of media held for viewers.
     pub fn window_bytes(&self) -> usize {
         self.window().bytes()
+    }
+
+    /// Bytes of media that stay whatever happens, as long as the broadcast runs.
+    pub(super) fn floor_bytes(&self) -> usize {
+        self.window().floor_bytes()
     }
 
     /// Length of the playlist.
@@ -286,6 +294,7 @@ impl Rendition {
             targets: *window.targets()?,
             segments: window.segment_count(),
             ended: window.is_ended(),
+            plain: OnceLock::new(),
             delta: delta.map(|text| Text::new(text, format!("{etag}-delta"))),
             playlist: Text::new(render(&window, closing)?, etag),
             edge,
@@ -305,8 +314,8 @@ impl Rendition {
         })
     }
 
-    fn write_multivariant(&self, variant: &Variant, prefix: &str) -> Text {
-        let text = render_multivariant(variant, prefix, self.broadcast);
+    fn write_multivariant(&self, variant: &Variant, prefix: &str, form: PlaylistForm) -> Text {
+        let text = render_multivariant(variant, prefix, self.broadcast, form);
         let mut hash = DefaultHasher::new();
         text.hash(&mut hash);
         Text::new(text, format!("{}-{:016x}", self.broadcast, hash.finish()))
@@ -349,7 +358,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn lookup(window: &Window, name: &MediaName) -> Option<Media> {
     let audio_only = window.init().is_some_and(|init| init.format.video.is_none());
     let (found, kind) = match name {
-        MediaName::Playlist => (Found::Unknown, MediaKind::Init),
+        MediaName::Playlist(_) => (Found::Unknown, MediaKind::Init),
         MediaName::Init(version) => {
             let found = window.find_init(*version);
             let found = found.map(|init| Found::Media(Arc::new([init.bytes.clone()])));

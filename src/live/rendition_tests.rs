@@ -178,7 +178,10 @@ async fn media_is_found_by_name() {
     assert!(matches!(rendition.media(&MediaName::Segment(open)), Media::Unknown));
     assert!(matches!(rendition.media(&MediaName::Segment(MediaSeq(1))), Media::Gone));
     assert!(matches!(rendition.media(&MediaName::Init(2)), Media::Unknown));
-    assert!(matches!(rendition.media(&MediaName::Playlist), Media::Unknown));
+    assert!(matches!(
+        rendition.media(&MediaName::Playlist(PlaylistForm::LowLatency)),
+        Media::Unknown
+    ));
 }
 
 // H30, H97: after the end every wait is answered at once; after the withdrawal it is refused.
@@ -214,7 +217,8 @@ async fn versions_have_their_own_entity_tags() {
     let after = rendition.published().unwrap();
     assert_ne!(before.playlist.etag(), after.playlist.etag());
     assert_ne!(before.playlist.plain(), after.playlist.plain());
-    let prefixes = ["", "../studio/", "a/", "b/", "c/", ""].map(|p| rendition.multivariant(p));
+    let prefixes = ["", "../studio/", "a/", "b/", "c/", ""]
+        .map(|p| rendition.multivariant(p, PlaylistForm::LowLatency));
     assert_ne!(prefixes[0].as_ref().unwrap().etag(), prefixes[1].as_ref().unwrap().etag());
     assert_eq!(prefixes[0].as_ref().unwrap().etag(), prefixes[5].as_ref().unwrap().etag());
 }

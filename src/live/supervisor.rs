@@ -6,14 +6,14 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error, info, info_span, warn};
 
 use super::directory::Directory;
 use super::memory;
 use super::metrics::Metrics;
 use super::packager::{Packager, Scratch};
 use super::rendition::Rendition;
-use crate::base::{Clock, Limits, MediaSeq, WallTime};
+use crate::base::{Clock, Limits, MediaSeq, Pressure, WallTime};
 use crate::hls::{self, Closing, Segmenter, Window};
 use crate::hub::{Broadcast, EndReason, Event, Registry};
 
@@ -151,6 +151,20 @@ impl Supervisor {
         let bytes = memory::balance(directory, available, now);
         metrics.window_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         metrics.renditions.set(i64::try_from(directory.all().len()).unwrap_or(i64::MAX));
+        self.tell_pressure(rings + memory::floor(directory));
+    }
+
+    /// `taken` is what no window can give back.
+    fn tell_pressure(&self, taken: usize) {
+        let Context { registry, limits, metrics, .. } = &self.context;
+        let pressure = Pressure::of(taken, limits.memory_bytes_max);
+        let before = registry.pressure().replace(pressure);
+        metrics.pressure.set(i64::from(pressure.index()));
+        if before < pressure {
+            warn!(taken, pressure = pressure.as_str(), "the memory for media runs out");
+        } else if pressure < before {
+            info!(taken, pressure = pressure.as_str(), "there is memory for media again");
+        }
     }
 }
 

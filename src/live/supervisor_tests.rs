@@ -7,7 +7,7 @@ use super::super::{Advice, EndReason, Media, RenditionState, Wait};
 use super::*;
 use crate::base::ChannelId;
 use crate::gate::Admission;
-use crate::hls::MediaName;
+use crate::hls::{MediaName, PlaylistForm};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -43,13 +43,14 @@ async fn a_broadcast_becomes_a_rendition() {
     assert_eq!((first.segments, first.ended), (1, false));
     assert_eq!(rendition.state(), RenditionState::Live);
     assert_eq!(rendition.advice(), []);
-    let multivariant = rendition.multivariant("").expect("media is known");
+    let multivariant =
+        rendition.multivariant("", PlaylistForm::LowLatency).expect("media is known");
     let line = String::from_utf8(multivariant.plain().to_vec()).unwrap();
     for said in ["CODECS=\"avc1.64000d\"", "RESOLUTION=320x180", "FRAME-RATE=30.000"] {
         assert!(line.contains(said), "{line}");
     }
     assert!(line.ends_with(&format!("\n{}/live.m3u8\n", rendition.broadcast_id())), "{line}");
-    let again = rendition.multivariant("").expect("media is known");
+    let again = rendition.multivariant("", PlaylistForm::LowLatency).expect("media is known");
     assert!(Arc::ptr_eq(&multivariant, &again), "the same text is not written twice");
 }
 
@@ -155,7 +156,10 @@ async fn a_broadcast_without_media_ends_without_a_playlist() {
     sleep(secs(1)).await;
     encoder.finish(EndReason::Finished);
     assert!(waiting.await.unwrap());
-    assert!(rendition.published().is_none() && rendition.multivariant("").is_none());
+    assert!(
+        rendition.published().is_none()
+            && rendition.multivariant("", PlaylistForm::LowLatency).is_none()
+    );
     assert!(matches!(rendition.state(), RenditionState::Ended { .. }));
 }
 
@@ -234,6 +238,26 @@ async fn memory_is_shared_out() {
         let length = stage.rendition(channel).duration();
         assert!(secs(12) <= length && length < secs(24), "{channel}: {length:?}");
     }
+}
+
+// W9: what cannot shrink fills the memory step by step, and an end gives it back.
+#[tokio::test(start_paused = true)]
+async fn the_pressure_rises_with_what_cannot_shrink() {
+    let limits = Limits { memory_bytes_max: 950_000, ..Limits::default() };
+    let stage = Stage::with(limits, Settings::default());
+    let mut first = stage.encoder("first", Admission::Start).await;
+    first.run(60_000).await;
+    // Long as its window is, it could be shorter.
+    assert_eq!(stage.registry.pressure().get(), Pressure::None);
+    let mut second = stage.encoder("second", Admission::Start).await;
+    tokio::join!(first.run(20_000), second.run(20_000));
+    assert_eq!(stage.registry.pressure().get(), Pressure::NoNewBroadcasts);
+    assert_eq!(stage.metrics.pressure.get(), 3);
+    let held: usize = stage.directory.all().iter().map(|r| r.floor_bytes()).sum();
+    assert!(held > 700_000, "the live edges are not cut: {held}");
+    second.finish(EndReason::Finished);
+    first.run(3_000).await;
+    assert_eq!(stage.registry.pressure().get(), Pressure::None);
 }
 
 #[tokio::test(start_paused = true)]

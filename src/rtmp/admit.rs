@@ -24,13 +24,19 @@ pub(super) async fn admit(
     // Heard from before the key is looked up, so that no revocation falls in between.
     let revoked = context.keys.revoked();
     let grant = resolve(asked.key, peer, now, context).await?;
-    let admission = match context.registry.standing(&grant.channel, &grant.key, now.mono) {
-        Standing::Idle => Admission::Start,
-        Standing::Running | Standing::Away => Admission::Resume,
+    let (admission, full) = match context.registry.standing(&grant.channel, &grant.key, now.mono) {
+        Standing::Idle => (Admission::Start, None),
+        Standing::Full(error) => (Admission::Start, Some(error)),
+        Standing::Running | Standing::Away => (Admission::Resume, None),
         Standing::Busy(busy) => return Err(Cause::NotStarted(StartError::Busy(busy))),
     };
     let permit = context.gatekeeper.admit(&grant.channel, admission, now).await;
     let permit = permit.map_err(Cause::Refused)?;
+    // Said now, since encoders hear nothing once they publish; after the gate, since a later try
+    // helps only while it is open.
+    if let Some(error) = full {
+        return Err(Cause::NotStarted(error));
+    }
     if asked.wants_recording {
         tracing::info!("the encoder asked for a recording; it is taken as live");
     }

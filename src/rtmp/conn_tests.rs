@@ -5,7 +5,7 @@ use super::super::amf::AmfError;
 use super::super::world::{Encoder, START, World};
 use super::*;
 use crate::accounts::issue_key;
-use crate::base::ChannelId;
+use crate::base::{ChannelId, Pressure};
 use crate::hub::{BroadcastState, StartError};
 use crate::testing::clips;
 
@@ -224,6 +224,30 @@ async fn a_resume_that_comes_too_late_is_a_start() {
     time::sleep(Duration::from_secs(10)).await;
     again.go_live(&world).await;
     assert_ne!(world.broadcast_id(), id);
+}
+
+// W9: a new broadcast for which there is no memory is refused before it begins, since encoders
+// hear nothing later; one that was lost comes back all the same.
+#[tokio::test(start_paused = true)]
+async fn without_memory_only_what_runs_goes_on() {
+    let mut world = World::open().await;
+    let key = world.key.clone();
+    world.context.registry.pressure().replace(Pressure::NoNewBroadcasts);
+    let mut encoder = world.encoder().await;
+    encoder.publish(key.reveal()).await;
+    let (cause, codes) = encoder.end().await;
+    assert_eq!(cause, Cause::NotStarted(StartError::OutOfMemory));
+    assert!(codes.contains(&"NetStream.Failed".to_owned()), "{codes:?}");
+    assert!(!codes.contains(&"NetStream.Publish.Start".to_owned()), "{codes:?}");
+
+    world.context.registry.pressure().replace(Pressure::None);
+    let mut encoder = world.publisher().await;
+    encoder.go_live(&world).await;
+    drop(encoder);
+    world.context.registry.pressure().replace(Pressure::NoNewBroadcasts);
+    time::sleep(Duration::from_secs(1)).await;
+    let mut again = world.publisher().await;
+    again.go_live(&world).await;
 }
 
 // W38: a revoked key ends its broadcast as soon as that is heard of.

@@ -111,7 +111,12 @@ fn start_text(error: &StartError) -> &'static str {
         }
         StartError::Overtaken => "A later connection with the same stream key is already live.",
         StartError::NothingToResume => "The broadcast to resume has ended. Start a new one.",
-        StartError::TooManyBroadcasts { .. } => "This server has all the broadcasts it can take.",
+        StartError::TooManyBroadcasts { .. } => {
+            "This server has all the broadcasts it can take. Try again in a few minutes."
+        }
+        StartError::OutOfMemory => {
+            "This server has no memory left for a new broadcast. Try again in a few minutes."
+        }
     }
 }
 
@@ -156,6 +161,7 @@ impl Cause {
             Self::NotStarted(StartError::Overtaken) => "overtaken",
             Self::NotStarted(StartError::NothingToResume) => "nothing_to_resume",
             Self::NotStarted(StartError::TooManyBroadcasts { .. }) => "too_many_broadcasts",
+            Self::NotStarted(StartError::OutOfMemory) => "out_of_memory",
             Self::Media(error) => error.as_str(),
             Self::FirstMediaTimeout => "first_media_timeout",
             Self::Silent => "silent",
@@ -280,7 +286,8 @@ impl Cause {
                 StartError::Busy(_) | StartError::Overtaken | StartError::NothingToResume,
             )
             | Self::Replaced => "NetStream.Publish.BadName",
-            Self::NotStarted(StartError::TooManyBroadcasts { .. })
+            // Full is not denied: the key is good, and a later try may succeed.
+            Self::NotStarted(StartError::TooManyBroadcasts { .. } | StartError::OutOfMemory)
             | Self::ConnectTimeout
             | Self::PublishTimeout
             | Self::Wire(_)

@@ -77,6 +77,7 @@ fn examples() -> Vec<Cause> {
         Cause::NotStarted(StartError::Overtaken),
         Cause::NotStarted(StartError::NothingToResume),
         Cause::NotStarted(StartError::TooManyBroadcasts { max: 1_000 }),
+        Cause::NotStarted(StartError::OutOfMemory),
         Cause::FirstMediaTimeout,
         Cause::Silent,
         Cause::Unanswered,

@@ -1,0 +1,103 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// What is given up while the memory for media runs out: for viewers who come first, for
+/// broadcasts that would begin last, and never for those who are there already (W9). What counts
+/// is only what cannot shrink any more: the rings and the shortest playlists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Pressure {
+    #[default]
+    None,
+    /// New viewers get playlists without parts, for which nothing is held.
+    PlainPlaylists,
+    NoNewViewers,
+    NoNewBroadcasts,
+}
+
+/// From which share of the memory on, in percent; greatest first.
+const LADDER: [(usize, Pressure); 3] =
+    [(95, Pressure::NoNewBroadcasts), (90, Pressure::NoNewViewers), (80, Pressure::PlainPlaylists)];
+
+impl Pressure {
+    /// Every step, in order.
+    pub const ALL: [Self; 4] =
+        [Self::None, Self::PlainPlaylists, Self::NoNewViewers, Self::NoNewBroadcasts];
+
+    /// The step for `taken` of at most `max` bytes.
+    pub fn of(taken: usize, max: usize) -> Self {
+        let reached = |share: usize| taken.saturating_mul(100) >= max.saturating_mul(share);
+        LADDER.iter().find(|(share, _)| reached(*share)).map_or(Self::None, |(_, step)| *step)
+    }
+
+    /// The log field.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::PlainPlaylists => "plain_playlists",
+            Self::NoNewViewers => "no_new_viewers",
+            Self::NoNewBroadcasts => "no_new_broadcasts",
+        }
+    }
+
+    /// Its place in [`Pressure::ALL`].
+    pub fn index(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::PlainPlaylists => 1,
+            Self::NoNewViewers => 2,
+            Self::NoNewBroadcasts => 3,
+        }
+    }
+}
+
+/// The pressure of this node: one writes, all others read. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct PressureGauge(Arc<AtomicU8>);
+
+impl PressureGauge {
+    pub fn get(&self) -> Pressure {
+        let index = usize::from(self.0.load(Ordering::Relaxed));
+        Pressure::ALL.get(index).copied().unwrap_or_default()
+    }
+
+    /// Answers what it was before.
+    pub fn replace(&self, pressure: Pressure) -> Pressure {
+        let before = self.get();
+        self.0.store(pressure.index(), Ordering::Relaxed);
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W9: newcomers are refused step by step, at the very byte.
+    #[test]
+    fn the_ladder_has_three_steps() {
+        let steps = [
+            (0, Pressure::None),
+            (799, Pressure::None),
+            (800, Pressure::PlainPlaylists),
+            (899, Pressure::PlainPlaylists),
+            (900, Pressure::NoNewViewers),
+            (949, Pressure::NoNewViewers),
+            (950, Pressure::NoNewBroadcasts),
+            (usize::MAX, Pressure::NoNewBroadcasts),
+        ];
+        for (taken, expected) in steps {
+            assert_eq!(Pressure::of(taken, 1_000), expected, "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_gauge_shows_what_was_written() {
+        let gauge = PressureGauge::default();
+        let mut before = Pressure::None;
+        for pressure in Pressure::ALL {
+            assert_eq!(gauge.clone().replace(pressure), before);
+            assert_eq!(gauge.get(), pressure);
+            before = pressure;
+        }
+    }
+}
