@@ -18,10 +18,15 @@ use crate::config::{Config, Sources};
 use crate::gate::{Policy, Schedule, build_time};
 use crate::http;
 use crate::hub::{EndReason, Registry};
+use crate::live::Directory;
 use crate::store::{self, ServerLock, Store};
 
-/// How long viewers may still fetch the end of what was live when the server stops, at most.
-const GOODBYE_MAX: Duration = Duration::from_secs(4);
+/// A player that asks again after one target duration counts whole seconds, and needs a moment.
+const GOODBYE_SLACK: Duration = Duration::from_secs(1);
+
+/// How much of the grace is left for connections to end once everybody has had the time to read
+/// how the broadcasts ended.
+const VIEWERS_END: Duration = Duration::from_secs(1);
 
 /// How long the last records may take.
 const MEMORY_END_MAX: Duration = Duration::from_secs(2);
@@ -42,6 +47,7 @@ pub struct App {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) store: Arc<dyn Store>,
     pub(super) registry: Registry,
+    pub(super) directory: Directory,
     pub(super) gatekeeper: Gatekeeper,
     pub(super) keys: Keys,
     pub(super) readiness: http::Readiness,
@@ -85,6 +91,7 @@ impl App {
         let last_id = store.next_broadcast_id(now.wall);
         let app = Self {
             registry: Registry::new(config.limits.clone(), config.hub, last_id),
+            directory: Directory::new(),
             keys: Keys::open(store.clone(), now).await?,
             readiness: http::Readiness::new(),
             http: listeners.http.local_addr()?,
@@ -168,7 +175,7 @@ impl App {
         self.readiness.drain();
         self.gatekeeper.set_draining();
         let grace = self.config.limits.drain_grace;
-        let in_order = time::timeout(grace, self.drain_in_order(live > 0)).await;
+        let in_order = time::timeout(grace, self.drain_in_order()).await;
         let (publishers, viewers) = (self.ingest.tasks.len(), self.viewers.tasks.len());
         match in_order {
             Ok(()) => info!(live, "stopped"),
@@ -178,14 +185,18 @@ impl App {
         let _ = time::timeout(MEMORY_END_MAX, self.memory.end()).await;
     }
 
-    async fn drain_in_order(&self, was_live: bool) {
+    async fn drain_in_order(&self) {
+        let begun = time::Instant::now();
+        let target = self.directory.longest_target();
         self.registry.stop_all(EndReason::Draining);
         self.ingest.end().await;
         // Whoever left without a word now waits for a resume that cannot come.
         self.registry.stop_all(EndReason::Draining);
         self.readers.end().await;
-        if was_live {
-            time::sleep(GOODBYE_MAX.min(self.config.limits.drain_grace / 2)).await;
+        // The final playlists are there; players that wait for nothing find them when they ask.
+        if target > Duration::ZERO {
+            let end = begun + self.config.limits.drain_grace.saturating_sub(VIEWERS_END);
+            time::sleep_until(end.min(time::Instant::now() + target + GOODBYE_SLACK)).await;
         }
         self.viewers.end().await;
     }
@@ -215,3 +226,7 @@ fn clock_of(options: Options) -> Arc<dyn Clock> {
         None => Arc::new(SystemClock::new()),
     }
 }
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ use super::listeners::Listeners;
 use super::records;
 use super::reload::refresh;
 use crate::gate::{Policy, Turn};
-use crate::live::{self, Closing, Directory, Supervisor};
+use crate::live::{self, Closing, Supervisor};
 use crate::{http, rtmp};
 
 /// How often the certificate's files are looked at.
@@ -30,10 +30,10 @@ impl App {
     pub(super) fn run_all(&self, listeners: Listeners) -> io::Result<()> {
         let mut metrics = MetricRegistry::with_prefix("ghostlight");
         self.run_memory();
-        let directory = self.run_readers(&mut metrics);
+        self.run_readers(&mut metrics);
         self.run_ingest(listeners.rtmp, listeners.rtmps, &mut metrics)?;
         let http_metrics = http::Metrics::new(&mut metrics);
-        self.run_viewers(listeners.http, listeners.https, directory, http_metrics.clone());
+        self.run_viewers(listeners.http, listeners.https, http_metrics.clone());
         self.run_admin(listeners.admin, metrics, http_metrics);
         if let Some(certificate) = self.certificate.clone() {
             let stop = self.memory.stop.clone();
@@ -61,9 +61,8 @@ impl App {
         stage.spawn(records::run(news, store, clock, stage.stop.clone()));
     }
 
-    fn run_readers(&self, metrics: &mut MetricRegistry) -> Directory {
+    fn run_readers(&self, metrics: &mut MetricRegistry) {
         let stage = &self.readers;
-        let directory = Directory::new();
         let mut policies = self.gatekeeper.policy();
         let (closing, heard) = watch::channel(closing_of(&policies.borrow_and_update()));
         let stop = stage.stop.clone();
@@ -74,7 +73,7 @@ impl App {
         });
         let supervisor = Supervisor::new(live::Context {
             registry: self.registry.clone(),
-            directory: directory.clone(),
+            directory: self.directory.clone(),
             clock: self.clock.clone(),
             settings: live::Settings { hls: self.config.hls.clone(), ..live::Settings::default() },
             limits: self.config.limits.clone(),
@@ -83,7 +82,6 @@ impl App {
             tasks: stage.tasks.clone(),
         });
         stage.spawn(supervisor.run(stage.stop.clone()));
-        directory
     }
 
     fn run_ingest(
@@ -113,13 +111,7 @@ impl App {
         Ok(())
     }
 
-    fn run_viewers(
-        &self,
-        http: TcpListener,
-        https: Option<TcpListener>,
-        directory: Directory,
-        metrics: http::Metrics,
-    ) {
+    fn run_viewers(&self, http: TcpListener, https: Option<TcpListener>, metrics: http::Metrics) {
         let stage = &self.viewers;
         let limits = Arc::new(self.config.limits.clone());
         let tls = self.certificate.as_ref();
@@ -133,7 +125,7 @@ impl App {
             },
             limits,
             clock: self.clock.clone(),
-            directory,
+            directory: self.directory.clone(),
             keys: self.keys.clone(),
             policy: self.gatekeeper.policy(),
             readiness: self.readiness.clone(),

@@ -47,6 +47,17 @@ impl Directory {
         self.channels.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// The longest target duration of the playlists that still grow: whoever plays one of them
+    /// without low latency asks again within it. Zero where nothing is live.
+    pub fn longest_target(&self) -> Duration {
+        let running = self.list().into_iter().filter(|rendition| match rendition.state() {
+            RenditionState::Live | RenditionState::Away => true,
+            RenditionState::Starting | RenditionState::Ended { .. } => false,
+        });
+        let targets = running.filter_map(|r| r.published().map(|p| p.targets.segment));
+        targets.max().unwrap_or_default()
+    }
+
     pub(super) fn add(&self, rendition: Arc<Rendition>) {
         let mut channels = self.channels_mut();
         channels.entry(rendition.channel().clone()).or_default().push(rendition);
