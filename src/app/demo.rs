@@ -44,6 +44,8 @@ pub async fn run_loop(
         let start = Instant::now();
         match play_once(&target, &limits, &clock, &stop).await {
             Ok(()) => return,
+            // Our own ingest is stopping as well, and was the first to say goodbye.
+            Err(_) if stop.is_cancelled() => return,
             Err(error) => tracing::warn!(%error, ?pause, "the demo clip was interrupted"),
         }
         if start.elapsed() >= STEADY {
