@@ -1,4 +1,5 @@
 //! Whole roads through the library and the binary: no sleeping, no fixed ports.
 
 mod cli;
+mod service;
 mod tidy;
