@@ -32,17 +32,19 @@ fn an_aggregate_is_media_within_a_ceiling() {
 fn acknowledgements_carry_the_total() {
     let mut peer = Peer::connected();
     peer.send(5, 0, &1_000_u32.to_be_bytes()).unwrap();
-    peer.session.handle_received(999, peer.now);
+    peer.session.handle_received(499, peer.now);
     assert!(peer.read().is_empty());
     peer.session.handle_received(1, peer.now);
     peer.session.handle_received(5_000, peer.now);
-    assert_eq!(peer.read(), ["Acknowledgement 1000", "Acknowledgement 6000"]);
+    assert_eq!(peer.read(), ["Acknowledgement 500", "Acknowledgement 5500"]);
     peer.session.handle_received(u32::MAX.try_into().unwrap(), peer.now);
-    assert_eq!(peer.read(), ["Acknowledgement 5999"]);
+    assert_eq!(peer.read(), ["Acknowledgement 5499"]);
     // A window of zero changes nothing; peer bandwidth is answered once.
     peer.send(5, 0, &[0; 4]).unwrap();
-    peer.session.handle_received(999, peer.now);
+    peer.session.handle_received(499, peer.now);
     assert!(peer.read().is_empty());
+    peer.session.handle_received(1, peer.now);
+    assert_eq!(peer.read(), ["Acknowledgement 5999"]);
     peer.send(6, 0, &[0, 0, 16, 0, 2]).unwrap();
     peer.send(6, 0, &[0, 0, 16, 0, 2]).unwrap();
     assert_eq!(peer.read(), ["WindowAcknowledgement 4096"]);
