@@ -37,8 +37,6 @@ pub struct Limits {
     pub partial_bytes_max: usize,
     /// Chunk stream ids one connection may use.
     pub chunk_streams_max: usize,
-    /// A larger Set Chunk Size is treated as this.
-    pub chunk_bytes_max: usize,
     /// Chunks in a second that are shorter than the default of 128 bytes and end no message.
     pub tiny_chunks_per_second_max: u32,
     /// Nesting of AMF0 objects.
@@ -59,6 +57,10 @@ pub struct Limits {
     pub track_messages_per_second_max: u32,
     /// Bytes read for one connection before the others get their turn.
     pub read_turn_bytes_max: usize,
+    /// Bytes a second from one RTMP peer; above it, after a burst, it is read no faster than this.
+    pub ingest_bytes_per_second_max: usize,
+    /// A peer that had to be slowed down to it for this long is let go.
+    pub ingest_excess_time_max: Duration,
     /// Bytes waiting to be sent to one RTMP peer.
     pub rtmp_send_bytes_max: usize,
     /// Wrong keys from one address in a minute before it is refused for a while.
@@ -168,7 +170,6 @@ impl Default for Limits {
             partial_before_publish_bytes_max: 32 * KIB,
             partial_bytes_max: 16 * MIB,
             chunk_streams_max: 64,
-            chunk_bytes_max: 16 * MIB,
             tiny_chunks_per_second_max: 20_000,
             amf_depth_max: 16,
             amf_values_max: 1_000,
@@ -179,6 +180,8 @@ impl Default for Limits {
             aggregate_parts_max: 1_000,
             track_messages_per_second_max: 1_000,
             read_turn_bytes_max: 256 * KIB,
+            ingest_bytes_per_second_max: 16 * MIB,
+            ingest_excess_time_max: Duration::from_secs(60),
             rtmp_send_bytes_max: 64 * KIB,
             key_guesses_per_minute_max: 10,
             key_guess_pause: Duration::from_secs(600),

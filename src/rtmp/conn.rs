@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::admit::admit;
 use super::context::Context;
 use super::handshake::{Handshake, Progress};
-use super::metrics::Reached;
+use super::metrics::{Reached, Slowed};
 use super::outbox::Outbox;
 use super::publish::Publishing;
 use super::session::{Event, Session};
 use super::status::Cause;
+use super::throttle::Throttle;
 use super::wire::Wire;
 use crate::base::{ConnId, MonoTime, Now};
 use crate::hub::EndReason;
@@ -72,6 +73,9 @@ where
         reached: Reached::Hall,
         finished: false,
         next_tick: now,
+        throttle: Throttle::new(&context.limits, now),
+        paused_until: None,
+        leaving_until: None,
         turn_bytes: 0,
         peer,
         context,
@@ -134,6 +138,11 @@ struct Conn<'a, S> {
     /// The last publication was ended by its encoder.
     finished: bool,
     next_tick: MonoTime,
+    throttle: Throttle,
+    /// Nothing is read before this.
+    paused_until: Option<MonoTime>,
+    /// The publisher was asked to reconnect and may take until then.
+    leaving_until: Option<MonoTime>,
     /// Bytes read since this task last let the others go first.
     turn_bytes: usize,
     peer: Peer,
@@ -170,14 +179,15 @@ where
     async fn wait(&mut self, stop: &CancellationToken) -> Wake {
         let now = self.context.clock.now().mono;
         let time_left = self.next_deadline().map(|deadline| deadline.since(now));
-        let paused = self.publishing.as_ref().is_some_and(|p| p.paused_until().is_some());
+        let paused = self.paused_until.is_some()
+            || self.publishing.as_ref().is_some_and(|p| p.paused_until().is_some());
         let size = if self.publishing.is_some() { READ_BYTES } else { READ_BYTES_SMALL };
         self.input.reserve(size);
-        let keys = &self.context.keys;
+        let (keys, stays) = (&self.context.keys, self.leaving_until.is_none());
         tokio::select! {
             biased;
-            () = stop.cancelled() => Wake::Stop,
-            reason = stopped(&mut self.publishing, keys) => Wake::Stopped(reason),
+            () = stop.cancelled(), if stays => Wake::Stop,
+            reason = stopped(&mut self.publishing, keys), if stays => Wake::Stopped(reason),
             sent = self.outbox.send_some(), if !self.outbox.is_empty() => Wake::Sent(sent),
             () = sleep(time_left) => Wake::Time,
             read = self.reader.read_buf(&mut self.input), if !paused => Wake::Read(read),
@@ -187,7 +197,7 @@ where
     async fn handle_wake(&mut self, wake: Wake) -> Result<(), Cause> {
         let now = self.context.clock.now();
         match wake {
-            Wake::Stop => return Err(Cause::Draining),
+            Wake::Stop | Wake::Stopped(EndReason::Draining) => self.handle_drain(now.mono)?,
             Wake::Stopped(reason) => return Err(reason.into()),
             Wake::Sent(sent) => {
                 sent.map_err(broken)?;
@@ -202,6 +212,7 @@ where
                 self.context.metrics.count_bytes(bytes);
                 self.session.handle_received(bytes, now.mono);
                 self.handle_input(now).await?;
+                self.note_rate(bytes, now.mono)?;
                 self.take_turns(bytes).await;
             }
         }
@@ -253,7 +264,23 @@ where
         Ok(())
     }
 
+    /// A publisher that understands is asked to reconnect, and its media is taken until it has
+    /// left (Enhanced RTMP v2, "Reconnect Request"). Everybody else ends here.
+    fn handle_drain(&mut self, now: MonoTime) -> Result<(), Cause> {
+        let asked = self.session.ask_reconnect("This server is about to stop.");
+        if !asked || self.publishing.is_none() {
+            return Err(Cause::Draining);
+        }
+        // What is left of the grace is for the goodbye, and for viewers to fetch the end.
+        self.leaving_until = Some(now + self.context.limits.drain_grace / 3);
+        Ok(())
+    }
+
     async fn handle_time(&mut self, now: Now) -> Result<(), Cause> {
+        if self.leaving_until.is_some_and(|until| until <= now.mono) {
+            return Err(Cause::Draining);
+        }
+        self.paused_until = self.paused_until.filter(|&until| now.mono < until);
         self.session.handle_time(now.mono)?;
         self.outbox.push(&self.session.take_output(), now.mono)?;
         if self.outbox.deadline().is_some_and(|deadline| deadline <= now.mono) {
@@ -270,7 +297,21 @@ where
 
     fn next_deadline(&self) -> Option<MonoTime> {
         let tick = self.publishing.as_ref().map(|_| self.next_tick);
-        [self.session.next_deadline(), self.outbox.deadline(), tick].into_iter().flatten().min()
+        let own = [tick, self.paused_until, self.leaving_until];
+        let all = [self.session.next_deadline(), self.outbox.deadline()].into_iter().chain(own);
+        all.flatten().min()
+    }
+
+    /// Reads on only when the peer keeps to its bytes a second; what it sends meanwhile waits with
+    /// it, not with us.
+    fn note_rate(&mut self, bytes: usize, now: MonoTime) -> Result<(), Cause> {
+        let Some(excess) = self.throttle.handle_read(bytes, now)? else { return Ok(()) };
+        if excess.is_new {
+            tracing::warn!(peer = %self.peer.address, "more bytes a second than are allowed");
+        }
+        self.context.metrics.count_slowed(Slowed::Bytes);
+        self.paused_until = Some(now + excess.wait);
+        Ok(())
     }
 
     /// One fast publisher must not keep a worker thread from the others.
@@ -290,9 +331,6 @@ where
         let cause = if left && self.finished { Cause::Finished } else { cause };
         if let Some(publishing) = self.publishing.take() {
             publishing.finish(&cause, now);
-        }
-        if cause == Cause::Draining {
-            self.session.ask_reconnect("This server is about to stop.");
         }
         self.session.refuse(&cause);
         // When it does not read there is nothing more to try.
@@ -332,6 +370,9 @@ fn broken(error: io::Error) -> Cause {
     Cause::Broken(error.kind())
 }
 
+#[cfg(test)]
+#[path = "conn_rules_tests.rs"]
+mod rules;
 #[cfg(test)]
 #[path = "conn_tests.rs"]
 mod tests;

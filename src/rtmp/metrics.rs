@@ -17,12 +17,36 @@ pub struct Metrics {
     received_bytes: Counter,
     wrong_keys: Counter,
     frames: Family<TrackLabel, Counter>,
+    slowed: Family<SlowedLabel, Counter>,
     ended: Family<EndLabel, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TrackLabel {
     track: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SlowedLabel {
+    by: &'static str,
+}
+
+/// Which rule made us stop reading for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slowed {
+    /// Bytes a second.
+    Bytes,
+    /// Media faster than it plays.
+    Speed,
+}
+
+impl Slowed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Speed => "speed",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,6 +85,7 @@ impl Metrics {
         rtmp.register("received_bytes", "Bytes received", self.received_bytes.clone());
         rtmp.register("wrong_keys", "Unknown stream keys shown", self.wrong_keys.clone());
         rtmp.register("frames", "Frames taken into broadcasts", self.frames.clone());
+        rtmp.register("slowed", "Pauses in reading, by rule", self.slowed.clone());
         rtmp.register("connections_ended", "Ended connections by reason", self.ended.clone());
     }
 
@@ -74,6 +99,10 @@ impl Metrics {
 
     pub(super) fn count_frame(&self, track: TrackKind) {
         self.frames.get_or_create(&TrackLabel { track: track.as_str() }).inc();
+    }
+
+    pub(super) fn count_slowed(&self, by: Slowed) {
+        self.slowed.get_or_create(&SlowedLabel { by: by.as_str() }).inc();
     }
 
     pub(super) fn count_end(&self, reached: Reached, cause: &Cause) {

@@ -22,6 +22,7 @@ mod server;
 mod session;
 mod slots;
 mod status;
+mod throttle;
 mod wire;
 mod writer;
 

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use crate::base::{Limits, MonoTime};
+use crate::base::{Limits, MediaTime, MonoTime};
 use crate::media::TrackKind;
 
 /// Media later than real time by this much is worth a word to the broadcaster.
 const LATE: Duration = Duration::from_secs(20);
 /// One slowing down waits at most this long, then it is judged again.
 const WAIT_MAX: Duration = Duration::from_millis(500);
-/// A longer step of an encoder's clock is a jump and says nothing about speed.
+/// A longer step of an encoder's stamps is a jump and says nothing about speed.
 const JUMP: Duration = Duration::from_secs(5);
 
-/// Compares the encoder's clock with ours. Media that comes much faster than it plays, such as a
-/// file sent without pacing, is slowed down by not reading; nothing is ever buffered for it.
+/// Compares media time with ours. Media that comes much faster than it plays, such as a file sent
+/// without pacing, is slowed down by not reading; nothing is ever buffered for it.
 #[derive(Debug)]
 pub(super) struct Pace {
     video: Lane,
@@ -23,10 +23,19 @@ pub(super) struct Pace {
     told: bool,
 }
 
+/// Where a message or frame stands in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// By its publisher: milliseconds that wrap, and jump as they like.
+    Stamped(u32),
+    /// By the timeline. Stamps that jump or stand still do not hide how much media came.
+    Placed { dts: MediaTime, run: u32 },
+}
+
 /// One track's clock beside ours.
 #[derive(Debug, Default)]
 struct Lane {
-    last: Option<(u32, MonoTime)>,
+    last: Option<(Place, MonoTime)>,
     /// Media that came faster than allowed and is not worked off yet: a bucket that leaks.
     lead: Duration,
     /// Real time that media has not made up for.
@@ -54,14 +63,14 @@ impl Pace {
         }
     }
 
-    /// Judges a message as it arrives. `timestamp` counts milliseconds and wraps.
-    pub(super) fn judge(&mut self, track: TrackKind, timestamp: u32, now: MonoTime) -> Advice {
+    /// Judges a message as it arrives, or a frame as it is done.
+    pub(super) fn judge(&mut self, track: TrackKind, place: Place, now: MonoTime) -> Advice {
         let speed_max = self.speed_max;
         let lane = match track {
             TrackKind::Video => &mut self.video,
             TrackKind::Audio => &mut self.audio,
         };
-        lane.step(timestamp, now, speed_max);
+        lane.step(place, now, speed_max);
         let (lead, behind) = (lane.lead, lane.behind);
         if behind < LATE / 2 {
             self.told = false;
@@ -78,16 +87,40 @@ impl Pace {
 }
 
 impl Lane {
-    fn step(&mut self, timestamp: u32, now: MonoTime, speed_max: u32) {
-        let Some((before, then)) = self.last.replace((timestamp, now)) else { return };
-        // Steps back come out as very long ones.
-        let media = Duration::from_millis(timestamp.wrapping_sub(before).into());
-        if media > JUMP {
-            return;
-        }
+    fn step(&mut self, place: Place, now: MonoTime, speed_max: u32) {
+        let Some((before, then)) = self.last.replace((place, now)) else { return };
+        let Some(media) = step_between(before, place) else { return };
         let real = now.since(then);
         self.lead = (self.lead + media).saturating_sub(real.saturating_mul(speed_max));
         self.behind = (self.behind + real).saturating_sub(media);
+        if begins_run(before, place) {
+            // What lies before a break is not coming any more.
+            self.behind = Duration::ZERO;
+        }
+    }
+}
+
+/// How much media lies between two places; none where that cannot be said.
+fn step_between(before: Place, after: Place) -> Option<Duration> {
+    match (before, after) {
+        (Place::Stamped(before), Place::Stamped(after)) => {
+            // Steps back come out as very long ones.
+            let step = Duration::from_millis(after.wrapping_sub(before).into());
+            (step <= JUMP).then_some(step)
+        }
+        (Place::Placed { dts: before, .. }, Place::Placed { dts: after, .. }) => {
+            Some((after - before).to_duration())
+        }
+        (Place::Stamped(_), Place::Placed { .. }) | (Place::Placed { .. }, Place::Stamped(_)) => {
+            None
+        }
+    }
+}
+
+fn begins_run(before: Place, after: Place) -> bool {
+    match (before, after) {
+        (Place::Placed { run: before, .. }, Place::Placed { run: after, .. }) => before != after,
+        (Place::Stamped(_), _) | (_, Place::Stamped(_)) => false,
     }
 }
 
@@ -100,7 +133,8 @@ mod tests {
         let now = MonoTime::from_start(Duration::from_millis(at_millis));
         let mut advice = Advice::Go;
         for second in from..=to {
-            advice = pace.judge(TrackKind::Video, second.wrapping_mul(1_000), now);
+            let stamp = second.wrapping_mul(1_000);
+            advice = pace.judge(TrackKind::Video, Place::Stamped(stamp), now);
         }
         advice
     }
@@ -151,5 +185,22 @@ mod tests {
         // The link is back and what waited in the encoder comes, which is slowed down too.
         assert_eq!(feed(&mut pace, 9, 30, 30_000), Advice::Wait(WAIT_MAX));
         assert_eq!(feed(&mut pace, 31, 31, 60_000), Advice::Late);
+    }
+
+    // R48: a broadcast that was put together again is not late by what it lost.
+    #[test]
+    fn a_new_run_is_not_behind() {
+        let late = |run_of: fn(u64) -> u32| {
+            let mut pace = pace();
+            (0..10).any(|n| {
+                // A second of media every four, as after three seconds without any.
+                let now = MonoTime::from_start(Duration::from_secs(n * 4));
+                let dts = MediaTime::from_millis(i64::try_from(n).unwrap() * 1_000);
+                let place = Place::Placed { dts, run: run_of(n) };
+                pace.judge(TrackKind::Video, place, now) == Advice::Late
+            })
+        };
+        assert!(late(|_| 0), "a link that is too slow");
+        assert!(!late(|n| u32::try_from(n).unwrap()), "an encoder that was restarted");
     }
 }

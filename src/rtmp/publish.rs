@@ -8,8 +8,8 @@ use tokio::sync::{broadcast, watch};
 
 use super::amf::{Object, Value};
 use super::context::Context;
-use super::metrics::Raised;
-use super::pace::{Advice, Pace};
+use super::metrics::{Raised, Slowed};
+use super::pace::{Advice, Pace, Place};
 use super::session::Event;
 use super::status::Cause;
 use crate::accounts::{KeyGrant, Keys};
@@ -92,11 +92,11 @@ impl Publishing {
     ) -> Result<(), Cause> {
         match event {
             Event::Video { timestamp, body } => {
-                self.judge_pace(TrackKind::Video, timestamp, now.mono);
+                self.judge_stamp(TrackKind::Video, timestamp, now.mono, context);
                 self.intake.handle_video(timestamp, body, now.mono).map_err(Cause::Media)?;
             }
             Event::Audio { timestamp, body } => {
-                self.judge_pace(TrackKind::Audio, timestamp, now.mono);
+                self.judge_stamp(TrackKind::Audio, timestamp, now.mono, context);
                 self.intake.handle_audio(timestamp, body, now.mono).map_err(Cause::Media)?;
             }
             Event::Metadata(object) => {
@@ -182,6 +182,8 @@ impl Publishing {
         now: Now,
         context: &Context,
     ) -> Result<(), Cause> {
+        let place = Place::Placed { dts: frame.dts, run: frame.run };
+        self.judge_pace(frame.track, place, now.mono, context);
         let decodable = begins_decoding(&frame);
         if decodable && self.is_closed(now, Duration::ZERO, context) {
             return Err(Cause::ServiceClosed);
@@ -247,10 +249,20 @@ impl Publishing {
         }
     }
 
-    fn judge_pace(&mut self, track: TrackKind, timestamp: u32, now: MonoTime) {
-        match self.pace.judge(track, timestamp, now) {
+    /// Until the intake begins, nothing has a place in time, and the stamp must do.
+    fn judge_stamp(&mut self, track: TrackKind, stamp: u32, now: MonoTime, context: &Context) {
+        if self.intake.format().is_none() {
+            self.judge_pace(track, Place::Stamped(stamp), now, context);
+        }
+    }
+
+    fn judge_pace(&mut self, track: TrackKind, place: Place, now: MonoTime, context: &Context) {
+        match self.pace.judge(track, place, now) {
             Advice::Go => {}
-            Advice::Wait(length) => self.paused_until = Some(now + length),
+            Advice::Wait(length) => {
+                context.metrics.count_slowed(Slowed::Speed);
+                self.paused_until = Some(now + length);
+            }
             Advice::Late => tracing::warn!(
                 channel = %self.grant.channel,
                 "the publisher's link is too slow: media is 20 s behind real time"

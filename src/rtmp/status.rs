@@ -62,6 +62,8 @@ pub enum Cause {
     TooManyErrors { max: u32 },
     #[error("Protocol error: an aggregate message of more than {max} parts.")]
     AggregateParts { max: usize },
+    #[error("More than {max} bytes a second came for too long. Lower the bitrate.")]
+    TooManyBytes { max: usize },
 
     // The answer to `publish`.
     #[error("No stream key was given. Enter the stream key of your channel.")]
@@ -151,6 +153,7 @@ impl Cause {
             Self::Amf(error) => error.as_str(),
             Self::TooManyErrors { .. } => "too_many_errors",
             Self::AggregateParts { .. } => "aggregate_parts",
+            Self::TooManyBytes { .. } => "too_many_bytes",
             Self::KeyMissing => "key_missing",
             Self::KeyUnknown => "key_unknown",
             Self::TooManyGuesses => "too_many_guesses",
@@ -189,6 +192,7 @@ impl Cause {
             | Self::PlayNotServed
             | Self::TooManyErrors { .. }
             | Self::AggregateParts { .. }
+            | Self::TooManyBytes { .. }
             | Self::KeyMissing
             | Self::KeyUnknown
             | Self::FirstMediaTimeout
@@ -251,6 +255,7 @@ impl Cause {
             | Self::Amf(_)
             | Self::TooManyErrors { .. }
             | Self::AggregateParts { .. }
+            | Self::TooManyBytes { .. }
             | Self::Media(_) => EndReason::Faulted(self.as_str()),
         }
     }
@@ -294,6 +299,7 @@ impl Cause {
             | Self::Amf(_)
             | Self::TooManyErrors { .. }
             | Self::AggregateParts { .. }
+            | Self::TooManyBytes { .. }
             | Self::FirstMediaTimeout
             | Self::Silent
             | Self::Unanswered

@@ -42,6 +42,7 @@ fn number(cause: &Cause) -> usize {
         Cause::ServiceClosed => 32,
         Cause::Draining => 33,
         Cause::Ended(_) => 34,
+        Cause::TooManyBytes { .. } => 35,
     }
 }
 
@@ -66,6 +67,7 @@ fn examples() -> Vec<Cause> {
         Cause::Amf(AmfError::TooDeep { max: 16 }),
         Cause::TooManyErrors { max: 20 },
         Cause::AggregateParts { max: 1_000 },
+        Cause::TooManyBytes { max: usize::MAX },
         Cause::Media(IntakeError::NoKeyframe { waited: Duration::from_secs(60) }),
         Cause::KeyMissing,
         Cause::KeyUnknown,

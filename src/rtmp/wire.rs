@@ -132,7 +132,6 @@ pub struct Wire {
     ceilings: Ceilings,
     after_publish: Ceilings,
     chunk_streams_max: usize,
-    chunk_bytes_max: usize,
     tiny: TinyChunks,
 }
 
@@ -201,7 +200,6 @@ impl Wire {
                 partial_bytes_max: limits.partial_bytes_max,
             },
             chunk_streams_max: limits.chunk_streams_max,
-            chunk_bytes_max: limits.chunk_bytes_max,
             tiny: TinyChunks {
                 per_second_max: limits.tiny_chunks_per_second_max,
                 since: MonoTime::ZERO,
@@ -345,7 +343,8 @@ impl Wire {
         if size == 0 || size > 0x7FFF_FFFF {
             return Err(WireError::ChunkSize(size));
         }
-        self.chunk_bytes = usize::try_from(size).unwrap_or(usize::MAX).min(self.chunk_bytes_max);
+        // However large: a chunk ends with its message at the latest, and that has its ceiling.
+        self.chunk_bytes = usize::try_from(size).unwrap_or(usize::MAX);
         Ok(())
     }
 

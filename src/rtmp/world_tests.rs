@@ -102,6 +102,27 @@ impl World {
         encoder
     }
 
+    /// The counters as an operator sees them.
+    pub(super) fn metrics(&self) -> String {
+        let (mut registry, mut text) =
+            (prometheus_client::registry::Registry::default(), String::new());
+        self.context.metrics.register(&mut registry);
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    /// The sum of a counter over its labels.
+    pub(super) fn counter(&self, name: &str) -> u64 {
+        let (text, name) = (self.metrics(), format!("rtmp_{name}_total"));
+        let lines = text.lines().filter(|line| line.starts_with(&name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    }
+
+    /// Changes the limits of connections from here on.
+    pub(super) fn limit(&mut self, change: impl FnOnce(&mut Limits)) {
+        change(Arc::make_mut(&mut self.context.limits));
+    }
+
     pub(super) fn state(&self) -> Option<BroadcastState> {
         let channel = ChannelId::parse("demo").unwrap();
         self.context.registry.find(&channel).map(|broadcast| broadcast.state())
@@ -122,6 +143,9 @@ pub(super) struct Encoder {
     pub(super) codes: Vec<String>,
     /// Everything received.
     pub(super) received: Vec<u8>,
+    /// Bytes sent, from the handshake on, and the newest total that came back.
+    pub(super) sent: usize,
+    pub(super) acknowledged: u32,
 }
 
 impl Encoder {
@@ -136,7 +160,9 @@ impl Encoder {
         stream.write_all(&response_bytes).await.unwrap();
 
         let (session, first) = ClientSession::new(ClientSessionConfig::new()).unwrap();
-        let mut encoder = Self { stream, session, server, codes: vec![], received: vec![] };
+        let (codes, received) = (Vec::new(), Vec::new());
+        let sent = hello.len() + response_bytes.len();
+        let mut encoder = Self { stream, session, server, codes, received, sent, acknowledged: 0 };
         encoder.handle(first).await;
         let connect = encoder.session.request_connection("live".to_owned()).unwrap();
         encoder.handle(vec![connect]).await;
@@ -154,6 +180,7 @@ impl Encoder {
         for result in results {
             match result {
                 ClientSessionResult::OutboundResponse(packet) => {
+                    self.sent += packet.bytes.len();
                     // A server that has gone shows in the next read.
                     let _ = self.stream.write_all(&packet.bytes).await;
                 }
@@ -170,6 +197,9 @@ impl Encoder {
                 self.codes.push("NetStream.Publish.Start".into());
             }
             ClientSessionEvent::UnhandleableOnStatusCode { code } => self.codes.push(code),
+            ClientSessionEvent::AcknowledgementReceived { bytes_received } => {
+                self.acknowledged = bytes_received;
+            }
             ClientSessionEvent::ConnectionRequestRejected { .. }
             | ClientSessionEvent::PlaybackRequestAccepted
             | ClientSessionEvent::StreamMetadataReceived { .. }
@@ -177,7 +207,6 @@ impl Encoder {
             | ClientSessionEvent::AudioDataReceived { .. }
             | ClientSessionEvent::UnhandleableAmf0Command { .. }
             | ClientSessionEvent::UnknownTransactionResultReceived { .. }
-            | ClientSessionEvent::AcknowledgementReceived { .. }
             | ClientSessionEvent::PingResponseReceived { .. } => {}
         }
     }

@@ -1,0 +1,290 @@
+//! Rules about whole connections: speed, turns, goodbyes, and peers that wait.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context as TaskContext, Poll};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
+
+use super::super::amf::Value;
+use super::super::world::{Encoder, START, World};
+use super::super::writer::Writer;
+use super::*;
+use crate::hub::BroadcastState;
+use crate::testing::clips;
+
+const VIDEO: u8 = 9;
+
+/// What a publisher sends up to its first media, with one more property in `connect`.
+fn opening(world: &World, property: (&'static str, Value)) -> (Vec<u8>, Writer) {
+    let mut writer = Writer::new();
+    let object = Value::object([("app", Value::from("live")), property]);
+    let text = |text: &str| Value::from(text);
+    writer.command(0, &[text("connect"), Value::from(1.0), object]);
+    writer.command(0, &[text("createStream"), Value::from(2.0), Value::Null]);
+    let publish = [text("publish"), Value::from(3.0), Value::Null, text(world.key.reveal())];
+    writer.command(1, &publish);
+    let hello = [&[3][..], &[0; 2 * 1_536]].concat();
+    ([hello, writer.take()].concat(), writer)
+}
+
+/// Reads until these bytes came.
+async fn read_until(stream: &mut DuplexStream, wanted: &str) {
+    let (mut received, mut piece) = (Vec::<u8>::new(), vec![0; 4_096]);
+    while !received.windows(wanted.len()).any(|part| part == wanted.as_bytes()) {
+        let count = stream.read(&mut piece).await.unwrap();
+        assert_ne!(count, 0, "closed without {wanted}");
+        received.extend(&piece[..count]);
+    }
+}
+
+// R48: stamps that jump to and fro, or stand still, hide no speed. Either way the timeline makes
+// far more than four seconds of media a second of these.
+#[tokio::test(start_paused = true)]
+async fn odd_stamps_do_not_evade_the_pace() {
+    const MESSAGES: u32 = 8_000;
+    let to_and_fro: fn(u32) -> u32 = |n| 20_000 + n / 2 * 40 + n % 2 * 10_000;
+    // Two messages for a frame of 40 ms, and one.
+    for (stamp, media_seconds) in [(to_and_fro, 160), (|_| 20_000, 320)] {
+        let mut world = World::open().await;
+        let mut encoder = world.publisher().await;
+        encoder.go_live(&world).await;
+        let before = time::Instant::now();
+        for n in 0..MESSAGES {
+            encoder.video(stamp(n), clips::avc_frame(n % 50 == 0, 1_000)).await;
+            if n % 4 == 0 {
+                // Just below the messages a track may send.
+                time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let (took, least) = (before.elapsed().as_secs(), (media_seconds - 10) / 4);
+        assert!((least..least + 10).contains(&took), "{took} s for {media_seconds} s of media");
+        assert_eq!(world.state(), Some(BroadcastState::Live));
+        assert!(world.counter("slowed") > 20);
+    }
+}
+
+// House 10: `ingest_bytes_per_second_max`, `ingest_excess_time_max`.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_bytes_is_slowed_down_and_then_ended() {
+    let mut world = World::open().await;
+    world.limit(|limits| {
+        limits.ingest_bytes_per_second_max = 100_000;
+        limits.ingest_excess_time_max = Duration::from_secs(20);
+    });
+    let mut encoder = world.publisher().await;
+    encoder.go_live(&world).await;
+    let before = time::Instant::now();
+    let mut frame = 0;
+    while !encoder.server.is_finished() {
+        // 25 frames a second in time, 250 kB of them, as long as they are read.
+        encoder.video(20_000 + frame * 40, clips::avc_frame(frame % 10 == 0, 10_000)).await;
+        time::sleep(Duration::from_millis(40)).await;
+        frame += 1;
+    }
+    let took = before.elapsed().as_secs();
+    // The allowance lasts a second or two, then the excess its twenty, and two say goodbye.
+    assert!((21..=25).contains(&took), "{took}");
+    let (received, slowed) = (world.counter("received_bytes"), world.counter("slowed"));
+    assert!((2_000_000..2_600_000).contains(&received), "{received}");
+    assert!(slowed > 20, "{slowed}");
+    let (cause, codes) = encoder.end().await;
+    assert_eq!(cause, Cause::TooManyBytes { max: 100_000 });
+    assert_eq!(cause.blame(), crate::base::Blame::Peer);
+    assert!(codes.contains(&"NetStream.Failed".to_owned()), "{codes:?}");
+}
+
+// R12: a client that counts everything since the first byte, sends its window and waits.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_at_its_window_goes_on() {
+    const WINDOW: usize = 2_500_000;
+    let mut world = World::open().await;
+    let mut encoder = world.publisher().await;
+    encoder.go_live(&world).await;
+    for frame in 0..100 {
+        let room = |encoder: &Encoder| {
+            usize::try_from(encoder.acknowledged).unwrap() + WINDOW - encoder.sent
+        };
+        while room(&encoder) < 100_000 {
+            assert!(encoder.read().await, "{} sent, {}", encoder.sent, encoder.acknowledged);
+        }
+        encoder.video(20_000 + frame * 40, clips::avc_frame(frame % 10 == 0, 99_000)).await;
+        time::sleep(Duration::from_millis(40)).await;
+    }
+    assert!(encoder.sent > 3 * WINDOW && encoder.acknowledged > 0);
+    assert_eq!(world.state(), Some(BroadcastState::Live));
+}
+
+// R12, R13: two ways of not reading, and the limit of each.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_reaches_the_bytes_or_the_time() {
+    let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
+    for (bytes_max, stalled) in [(64 * 1024, 0), (1 << 30, 10)] {
+        let mut world = World::open().await;
+        world.limit(|limits| limits.rtmp_send_bytes_max = bytes_max);
+        let mut encoder = world.encoder().await;
+        let before = time::Instant::now();
+        for _ in 0..400 {
+            let _ = encoder.stream.write_all(&ping.repeat(50)).await;
+        }
+        assert_eq!(encoder.server.await.unwrap().cause, Cause::WriteStalled);
+        // And two seconds for a goodbye that nobody takes.
+        assert_eq!(before.elapsed().as_secs(), stalled + 2);
+    }
+}
+
+// R36: whoever was refused and stays is left after `linger_max`.
+#[tokio::test(start_paused = true)]
+async fn a_refused_peer_that_stays_is_left() {
+    let mut world = World::open().await;
+    let mut encoder = world.encoder().await;
+    encoder.publish("nonsense").await;
+    encoder.wait_for("NetStream.Publish.Denied").await;
+    let before = time::Instant::now();
+    assert_eq!(encoder.server.await.unwrap().cause, Cause::KeyUnknown);
+    assert_eq!(before.elapsed(), world.context.limits.linger_max);
+}
+
+// Policy cut: a publisher without another keyframe has `closing_grace_max` and no more.
+#[tokio::test(start_paused = true)]
+async fn policy_cut_does_not_wait_for_a_keyframe_for_ever() {
+    let minute = Duration::from_secs(60);
+    let mut world = World::closing(Some(minute), "cut").await;
+    let mut encoder = world.publisher().await;
+    encoder.go_live(&world).await;
+    let mut at = 20_000;
+    while !encoder.server.is_finished() {
+        let open = world.context.clock.now().wall < START + minute - Duration::from_secs(1);
+        encoder.video(at, clips::avc_frame(open && at % 400 == 0, 100)).await;
+        time::sleep(Duration::from_millis(40)).await;
+        at += 40;
+    }
+    let grace = world.context.limits.closing_grace_max;
+    let (ended, due) = (world.context.clock.now().wall, START + minute + grace);
+    assert!((due..due + Duration::from_secs(3)).contains(&ended), "{ended} {due}");
+    assert_eq!(encoder.end().await.0, Cause::ServiceClosed);
+}
+
+/// An encoder that understands a request to reconnect, on air.
+async fn capable(world: &mut World) -> (DuplexStream, Writer, tokio::task::JoinHandle<Ended>) {
+    let (mut stream, server) = world.dial();
+    let (bytes, mut writer) = opening(world, ("capsEx", Value::from(1.0)));
+    stream.write_all(&bytes).await.unwrap();
+    read_until(&mut stream, "NetStream.Publish.Start").await;
+    writer.raw(0, VIDEO, 1, clips::avc_config());
+    for frame in 0..100 {
+        send_frame(&mut stream, &mut writer, frame).await;
+    }
+    assert_eq!(world.state(), Some(BroadcastState::Live));
+    (stream, writer, server)
+}
+
+async fn send_frame(stream: &mut DuplexStream, writer: &mut Writer, frame: u32) {
+    writer.raw(frame * 40, VIDEO, 1, clips::avc_frame(frame.is_multiple_of(10), 100));
+    stream.write_all(&writer.take()).await.unwrap();
+    time::sleep(Duration::from_millis(40)).await;
+}
+
+// R53: it is asked, and its media is taken until it has left by itself.
+#[tokio::test(start_paused = true)]
+async fn a_capable_publisher_is_asked_to_reconnect_and_may_take_its_time() {
+    let mut world = World::open().await;
+    let (mut stream, mut writer, server) = capable(&mut world).await;
+    world.stop.cancel();
+    read_until(&mut stream, "NetConnection.Connect.ReconnectRequest").await;
+    let before = world.counter("frames");
+    for frame in 100..150 {
+        send_frame(&mut stream, &mut writer, frame).await;
+    }
+    assert!(world.counter("frames") >= before + 48, "{before} {}", world.counter("frames"));
+    assert_eq!(world.state(), Some(BroadcastState::Live));
+    drop(stream);
+    assert_eq!(server.await.unwrap().cause, Cause::Left);
+}
+
+// R53: nor does one that stays hold up the stop.
+#[tokio::test(start_paused = true)]
+async fn a_capable_publisher_that_stays_is_ended_within_the_grace() {
+    let mut world = World::open().await;
+    let (mut stream, _writer, server) = capable(&mut world).await;
+    let before = time::Instant::now();
+    world.context.registry.stop_all(EndReason::Draining);
+    read_until(&mut stream, "NetConnection.Connect.ReconnectRequest").await;
+    assert!(before.elapsed() < Duration::from_millis(100), "asked at once");
+    read_until(&mut stream, "NetStream.Failed").await;
+    let third = world.context.limits.drain_grace / 3;
+    assert!((third..third + Duration::from_millis(2)).contains(&before.elapsed()));
+    drop(stream);
+    assert_eq!(server.await.unwrap().cause, Cause::Draining);
+    assert_eq!(world.state(), None);
+}
+
+/// A socket that always has something to read, and takes what it is given.
+struct Endless {
+    bytes: std::io::Cursor<Vec<u8>>,
+    read: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let bytes = std::io::Read::read(&mut self.bytes, buf.initialize_unfilled())?;
+        buf.advance(bytes);
+        self.read.fetch_add(buf.filled().len() - before, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+// R49: however much is there, a connection reads `read_turn_bytes_max` and lets the others go.
+#[tokio::test(start_paused = true)]
+async fn a_connection_reads_its_share_and_yields() {
+    const FLOOD: usize = 8 * 1024 * 1024;
+    let mut world = World::open().await;
+    let (mut bytes, mut writer) = opening(&world, ("type", Value::from("nonprivate")));
+    // Messages that mean nothing to us: only reading them costs.
+    while bytes.len() < FLOOD {
+        writer.raw(0, 99, 1, vec![0; 10_000].into());
+        bytes.extend(writer.take());
+    }
+    let length = bytes.len();
+    let read = Arc::new(AtomicUsize::new(0));
+    let stream = Endless { bytes: std::io::Cursor::new(bytes), read: read.clone() };
+    world.last_id += 1;
+    let peer = Peer { id: ConnId(world.last_id), address: "192.0.2.1:5000".parse().unwrap() };
+    let mut serving = pin!(serve(stream, peer, &world.context, &world.stop));
+    let (mut most, mut all) = (0, 0);
+    let ended = future::poll_fn(|cx| {
+        let polled = serving.as_mut().poll(cx);
+        let turn = read.swap(0, Ordering::Relaxed);
+        (most, all) = (most.max(turn), all + turn);
+        polled
+    })
+    .await;
+    assert_eq!((ended.cause, all), (Cause::Left, length));
+    let max = world.context.limits.read_turn_bytes_max;
+    // The last read of a turn may be as long as the read buffer.
+    assert!((max..max + 2 * READ_BYTES).contains(&most), "{most}");
+}
