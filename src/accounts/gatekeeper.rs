@@ -153,6 +153,15 @@ impl Gatekeeper {
         }
     }
 
+    /// Says that nothing is live: after the closing that makes the service read-only, once no
+    /// broadcast that was permitted before can begin any more.
+    pub async fn note_nothing_live(&self, permit_time_max: Duration, now: Now) {
+        if self.change_latch(|policy| policy.latch_empty(permit_time_max, now.wall)) {
+            tracing::info!("the last broadcast has ended; the service is read-only");
+            self.remember(now).await;
+        }
+    }
+
     /// Moves the high-water mark.
     pub async fn mark(&self, now: Now) {
         let moved = self.change_latch(|policy| policy.latch_at(now.wall));

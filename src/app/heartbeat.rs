@@ -25,6 +25,8 @@ pub(super) struct Heartbeat {
     pub(super) gatekeeper: Gatekeeper,
     pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
+    /// How long a broadcast may take to begin once it is permitted.
+    pub(super) permit_time_max: Duration,
 }
 
 impl Heartbeat {
@@ -42,6 +44,9 @@ impl Heartbeat {
         self.keys.look(now).await;
         self.gatekeeper.look(self.keys.revision(), now).await;
         self.end_waiting(now);
+        if self.registry.broadcasts().is_empty() {
+            self.gatekeeper.note_nothing_live(self.permit_time_max, now).await;
+        }
     }
 
     /// Ends every broadcast whose publisher is away and may not come back.
@@ -113,6 +118,7 @@ mod tests {
         channel: ChannelId,
         clock: Arc<SetForward>,
         stop: CancellationToken,
+        begun: time::Instant,
     }
 
     impl Scene {
@@ -140,9 +146,11 @@ mod tests {
                 gatekeeper,
                 registry: registry.clone(),
                 clock: clock.clone(),
+                permit_time_max: Limits::default().permit_time_max(),
             };
             TaskTracker::new().spawn(heartbeat.run(stop.clone()));
-            Self { store, key, keys, registry, channel, clock, stop }
+            let begun = time::Instant::now();
+            Self { store, key, keys, registry, channel, clock, stop, begun }
         }
 
         /// What became of the broadcast within two seconds.
@@ -179,6 +187,40 @@ mod tests {
         assert_eq!(scene.ended().await, Some(EndReason::ServiceClosed));
         let latch = scene.store.latch().await.expect("a latch");
         assert_eq!(latch.reached.expect("closed").turn, "finish_until");
+    }
+
+    /// The service turns read-only when the last broadcast has ended after the closing, but not
+    /// while one that was permitted before it may still begin (G2).
+    #[tokio::test(start_paused = true)]
+    async fn the_last_end_makes_the_service_read_only() {
+        let hour = Duration::from_secs(3_600);
+        let scene = Scene::new(closing_in(hour * 24, "finish")).await;
+        scene.clock.by_millis.store(24 * 3_600_000, Ordering::Relaxed);
+        let reached = async || {
+            let latch = scene.store.latch().await.expect("a latch");
+            latch.reached.map(|reached| reached.turn)
+        };
+        assert_eq!(scene.ended().await, None, "it may come back");
+        time::sleep(hour / 2).await;
+        assert_eq!(reached().await.as_deref(), Some("publish_close_at"));
+        scene.registry.end(&scene.channel, EndReason::Finished);
+        time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(reached().await.as_deref(), Some("finish_until"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_permitted_may_still_begin() {
+        let scene = Scene::new(closing_in(Duration::from_secs(10), "finish")).await;
+        scene.registry.end(&scene.channel, EndReason::Finished);
+        let turn_at = async |seconds: u64| {
+            time::sleep_until(scene.begun + Duration::from_secs(seconds)).await;
+            let latch = scene.store.latch().await.expect("a latch");
+            latch.reached.map(|reached| reached.turn)
+        };
+        let permit = Limits::default().permit_time_max().as_secs();
+        assert_eq!(turn_at(9).await, None);
+        assert_eq!(turn_at(10 + permit - 1).await.as_deref(), Some("publish_close_at"));
+        assert_eq!(turn_at(10 + permit + 2).await.as_deref(), Some("finish_until"));
     }
 
     /// D20: the last beat stores how late it was.

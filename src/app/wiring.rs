@@ -54,6 +54,7 @@ impl App {
             gatekeeper: self.gatekeeper.clone(),
             registry: self.registry.clone(),
             clock: self.clock.clone(),
+            permit_time_max: self.config.limits.permit_time_max(),
         };
         stage.spawn(heartbeat.run(stage.stop.clone()));
         let news = self.registry.watch();

@@ -149,6 +149,14 @@ pub struct Limits {
     pub drain_grace: Duration,
 }
 
+impl Limits {
+    /// From an accepted `publish` to the first frame that can be decoded: the first media message
+    /// may take its time, and after it a keyframe. A permit is void after that.
+    pub fn permit_time_max(&self) -> Duration {
+        self.first_media_time_max + self.keyframe_wait_max
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         const KIB: usize = 1024;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
     Admission, Change, ClockFault, Closed, Edge, Latch, Operation, Phase, Reached, Refusal,
@@ -115,9 +116,12 @@ impl Policy {
     }
 
     /// The instant that ends `operation`, past or future; `None` for what is never refused and
-    /// where no end is declared.
+    /// where no end is declared. What was closed before its date was closed then.
     pub fn closing_of(&self, operation: Operation) -> Option<WallTime> {
-        self.schedule()?.at_or_after(operation.closes_at()?).map(|edge| edge.at)
+        let turn = operation.closes_at()?;
+        let declared = self.schedule()?.at_or_after(turn)?.at;
+        let latched = self.latch.reached.filter(|reached| turn <= reached.turn);
+        Some(latched.map_or(declared, |reached| reached.at.min(declared)))
     }
 
     /// The latch as it must be stored before anybody hears of `now`'s verdicts; `None` when the
@@ -132,6 +136,20 @@ impl Policy {
         });
         let edge = passed.last()?;
         Some(self.latch.advanced(Some(Reached { turn: edge.turn, at: edge.at }), now))
+    }
+
+    /// The latch once nothing is live any more after the closing: the service is read-only then,
+    /// not only when `finish_until` comes. `None` where that does not apply, and for as long as a
+    /// broadcast that was permitted before the closing may still begin: `permit_time_max`.
+    pub fn latch_empty(&self, permit_time_max: Duration, now: WallTime) -> Option<Latch> {
+        let closed = self.closed_since(Operation::Start, now)?;
+        let time = self.latch.no_earlier(now);
+        let unsure = self.rehearsal || self.clock_fault(now).is_some();
+        if unsure || self.has_passed(Turn::FinishUntil, now) || time < closed + permit_time_max {
+            return None;
+        }
+        let reached = Reached { turn: Turn::FinishUntil, at: time };
+        Some(self.latch.advanced(Some(reached), now))
     }
 
     /// The latch with its high-water mark at `now`; `None` when there is nothing to move.

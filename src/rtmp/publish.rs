@@ -36,7 +36,7 @@ pub(super) struct Publishing {
 enum Stage {
     /// Allowed, without a frame so far. The broadcast begins, and an older publisher is replaced,
     /// only with the first frame that a viewer can decode. A permit is no place to park: it is
-    /// void when no such frame has come for [`permit_time_max`] `since` the `publish` command.
+    /// void when no such frame has come for [`Limits::permit_time_max`] `since` the `publish` command.
     Allowed {
         permit: StartPermit,
         since: MonoTime,
@@ -271,16 +271,10 @@ impl Publishing {
     }
 }
 
-/// From an accepted `publish` to the first frame that can be decoded: the first media message may
-/// take its time, and after it a keyframe.
-fn permit_time_max(limits: &Limits) -> Duration {
-    limits.first_media_time_max + limits.keyframe_wait_max
-}
-
 /// Otherwise a publisher let in before the closing could begin a new broadcast at any time after
 /// it (G2).
 fn check_permit(since: MonoTime, now: MonoTime, limits: &Limits) -> Result<(), Cause> {
-    if since + permit_time_max(limits) <= now { Err(Cause::FirstMediaTimeout) } else { Ok(()) }
+    if since + limits.permit_time_max() <= now { Err(Cause::FirstMediaTimeout) } else { Ok(()) }
 }
 
 /// Waits until this key stops working. Cancel-safe.
