@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
-use super::memory::{closing_entry, last_declared, latch_of, record_of};
+use super::memory::{closing_entry, last_declared, latch_of, record_of, tz_version};
 use crate::base::{ChannelId, MonoTime, Now, WallTime};
 use crate::gate::{
     Admission, Latch, Operation, Policy, Reached, Refusal, Schedule, Shortened, StartPermit,
@@ -64,6 +64,7 @@ impl Gatekeeper {
     ) -> Result<Self, StoreError> {
         let record = store.latch().await?;
         let policy = Policy::new(schedule, latch_of(&record)).built_at(built);
+        let policy = policy.with_tz_database(tz_version());
         let gatekeeper = Self::new(policy, Some(store), record);
         gatekeeper.declare(now.wall).await;
         gatekeeper.tell_history().await;
@@ -136,7 +137,8 @@ impl Gatekeeper {
         if let (Some(previous), Some(next)) = (policy.schedule(), &schedule) {
             next.check_shortening(previous, now.wall)?;
         }
-        self.change(|policy| policy.with_schedule(schedule));
+        let tz_database = tz_version();
+        self.change(|policy| policy.with_schedule(schedule).with_tz_database(tz_database));
         self.declare(now.wall).await;
         self.tell_history().await;
         Ok(())
@@ -258,7 +260,7 @@ impl Gatekeeper {
     /// Appends the schedule to the public history unless its last entry already says so.
     async fn declare(&self, now: WallTime) {
         let Some(store) = &self.shared.store else { return };
-        let text = self.current().describe_schedule(tz_version().as_deref());
+        let text = self.current().describe_schedule();
         let recorded = match store.gate_log().await {
             Ok(log) => last_declared(&log).map(str::to_owned),
             Err(error) => {
@@ -315,13 +317,6 @@ impl Memory {
         }
         due
     }
-}
-
-/// The version of the machine's time zone rules; instants computed under other rules may differ.
-fn tz_version() -> Option<String> {
-    let rules = std::fs::read_to_string("/usr/share/zoneinfo/tzdata.zi").ok()?;
-    let version = rules.lines().next()?.strip_prefix("# version ")?;
-    Some(version.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,3 +1,7 @@
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::sync::Arc;
+
 use crate::base::WallTime;
 use crate::gate::{Latch, Reached, Turn};
 use crate::store::{GateEntry, GateEntryKind, LatchRecord, ReachedRecord};
@@ -28,4 +32,11 @@ pub(super) fn record_of(latch: &Latch, generation: i64) -> LatchRecord {
 pub(super) fn closing_entry(reached: Reached, now: WallTime) -> GateEntry {
     let text = format!("{} = {}", reached.turn, reached.at);
     GateEntry { at: now, kind: GateEntryKind::Closed, text }
+}
+
+/// The version of the machine's time zone rules; instants computed under other rules may differ.
+pub(super) fn tz_version() -> Option<Arc<str>> {
+    let rules = File::open("/usr/share/zoneinfo/tzdata.zi").ok()?;
+    let first = BufReader::new(rules).lines().next()?.ok()?;
+    Some(first.strip_prefix("# version ")?.trim().into())
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::memory::{closing_entry, last_declared, latch_of, record_of};
+use super::memory::{closing_entry, last_declared, latch_of, record_of, tz_version};
 use crate::base::WallTime;
 use crate::gate::{
     Change, ClockFault, Latch, Operation, Policy, Refusal, Schedule, ScheduleSettings, Verdict,
@@ -20,7 +20,7 @@ pub async fn recorded_policy(
         None => declared_schedule(store).await?,
     };
     let latch = latch_of(&store.latch().await?);
-    Ok(Policy::new(schedule, latch).built_at(built))
+    Ok(Policy::new(schedule, latch).built_at(built).with_tz_database(tz_version()))
 }
 
 /// Asks the gate on behalf of a command. A refusal by the schedule is remembered before it is

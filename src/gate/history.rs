@@ -1,4 +1,5 @@
-use super::{ClosingPolicy, Policy, ScheduleSettings, Turn};
+use super::{Change, ClosingPolicy, DeclaredInstant, Policy, ScheduleSettings, Turn};
+use crate::base::WallTime;
 
 /// Between the parts of a description; no valid value contains it.
 const BETWEEN: &str = "; ";
@@ -9,29 +10,44 @@ const NO_END: &str = "no end is declared";
 
 impl Policy {
     /// The schedule in one line for the append-only history, with the words that were declared,
-    /// the instants they meant, and the version of the zone rules that made them so:
+    /// the instants they meant where that is not the same, and the version of the zone rules that
+    /// made them so:
     /// `publish_close_at = 2021-03-31 end-of-day Europe/Paris = 2021-03-31T22:00:00.000Z; …`
-    pub fn describe_schedule(&self, tz_version: Option<&str>) -> String {
+    pub fn describe_schedule(&self) -> String {
         let Some(schedule) = self.schedule() else { return NO_END.to_owned() };
         let mut parts = Vec::new();
         for edge in schedule.edges() {
             // Under `cut` this one only repeats the closing.
             let derived = edge.turn == Turn::FinishUntil && schedule.policy() == ClosingPolicy::Cut;
             let declared = schedule.declared(edge.turn).filter(|_| !derived);
-            parts.extend(
-                declared.map(|d| [edge.turn.as_str(), d.text(), &edge.at.to_string()].join(IS)),
-            );
+            parts.extend(declared.map(|declared| {
+                let at = edge.at.to_string();
+                let words = [edge.turn.as_str(), declared.text(), &at];
+                let same = declared.text().ends_with('Z') || declared.text() == at;
+                words.get(..if same { 2 } else { 3 }).unwrap_or_default().join(IS)
+            }));
         }
         let settings = [
             ("policy", Some(schedule.policy().as_str())),
             ("time_zone", schedule.zone().map(|zone| zone.name())),
             ("info_url", schedule.info_url().map(|url| &**url)),
-            ("tz_database", tz_version),
+            ("tz_database", self.tz_database()),
         ];
         for (key, value) in settings {
             parts.extend(value.map(|value| [key, value].join(IS)));
         }
         parts.join(BETWEEN)
+    }
+}
+
+impl Change {
+    /// The turns that the text names, each with its instant then.
+    pub fn turns(&self) -> impl Iterator<Item = (Turn, WallTime)> {
+        self.text.split(BETWEEN).filter_map(|part| {
+            let (key, words) = part.split_once(IS)?;
+            let instant = words.rsplit(IS).next()?;
+            Some((Turn::parse(key)?, DeclaredInstant::parse(instant).ok()?.at()))
+        })
     }
 }
 
@@ -82,7 +98,8 @@ mod tests {
                 ..ScheduleSettings::periscope()
             };
             let schedule = Schedule::build(&settings).unwrap().unwrap();
-            let text = Policy::rehearsal(Some(schedule.clone())).describe_schedule(Some("2025b"));
+            let policy = Policy::rehearsal(Some(schedule.clone()));
+            let text = policy.with_tz_database(Some("2025b".into())).describe_schedule();
             assert!(
                 text.contains(
                     "publish_close_at = 2021-03-31 end-of-day America/Los_Angeles \
@@ -97,8 +114,40 @@ mod tests {
 
     #[test]
     fn no_end_reads_back_as_none() {
-        let text = Policy::default().describe_schedule(None);
+        let text = Policy::default().describe_schedule();
         let settings = ScheduleSettings::parse_description(&text);
         assert_eq!(Schedule::build(&settings).unwrap(), None);
+    }
+
+    /// An instant that was declared in UTC is not said twice; both forms read back.
+    #[test]
+    fn a_description_names_each_turn_with_its_instant() {
+        let settings = ScheduleSettings {
+            announced_at: Some("2030-01-01T00:00:00Z".to_owned()),
+            publish_close_at: Some("2031-03-31 end-of-day Europe/Paris".to_owned()),
+            finish_until: Some("2031-04-01T12:00:00+02:00".to_owned()),
+            ..ScheduleSettings::default()
+        };
+        let schedule = Schedule::build(&settings).unwrap();
+        let text = Policy::rehearsal(schedule).describe_schedule();
+        assert_eq!(
+            text,
+            "announced_at = 2030-01-01T00:00:00Z; keys_close_at = 2030-01-01T00:00:00Z; \
+             publish_close_at = 2031-03-31 end-of-day Europe/Paris = 2031-03-31T22:00:00.000Z; \
+             finish_until = 2031-04-01T12:00:00+02:00 = 2031-04-01T10:00:00.000Z; policy = finish"
+        );
+        let change = Change { at: String::new(), kind: String::new(), text };
+        let turns: Vec<_> = change.turns().map(|(turn, at)| format!("{turn} {at}")).collect();
+        assert_eq!(
+            turns,
+            [
+                "announced_at 2030-01-01T00:00:00.000Z",
+                "keys_close_at 2030-01-01T00:00:00.000Z",
+                "publish_close_at 2031-03-31T22:00:00.000Z",
+                "finish_until 2031-04-01T10:00:00.000Z",
+            ]
+        );
+        let reopened = Change { text: "by mistake; sorry = really".to_owned(), ..change.clone() };
+        assert_eq!(reopened.turns().count(), 0);
     }
 }

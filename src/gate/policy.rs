@@ -19,6 +19,8 @@ pub struct Policy {
     rehearsal: bool,
     /// Every recorded change of the schedule, oldest first, for the status document.
     history: Arc<[Change]>,
+    /// Under which version of the zone rules the instants were computed (G4).
+    tz_database: Option<Arc<str>>,
 }
 
 /// The answer to one question.
@@ -66,6 +68,11 @@ impl Policy {
     /// The same policy telling another history.
     pub fn with_history(self, history: Arc<[Change]>) -> Self {
         Self { history, ..self }
+    }
+
+    /// The same policy, whose instants were computed under this version of the zone rules.
+    pub fn with_tz_database(self, tz_database: Option<Arc<str>>) -> Self {
+        Self { tz_database, ..self }
     }
 
     /// The decision: every verdict of the server comes from here. Half-open to the millisecond:
@@ -182,6 +189,10 @@ impl Policy {
 
     pub fn is_draining(&self) -> bool {
         self.draining
+    }
+
+    pub fn tz_database(&self) -> Option<&str> {
+        self.tz_database.as_deref()
     }
 
     pub fn history(&self) -> &[Change] {

@@ -18,6 +18,9 @@ pub struct StatusDocument {
     pub policy: Option<&'static str>,
     /// The zone of every `local` below.
     pub time_zone: Option<String>,
+    /// The version of the zone rules under which the instants were computed: under others they
+    /// may differ.
+    pub tz_database: Option<String>,
     /// Every instant of the schedule, in order.
     pub instants: Vec<InstantStatus>,
     pub operations: Vec<OperationStatus>,
@@ -87,6 +90,7 @@ impl Policy {
             next_edge: self.next_edge(now).and_then(instant),
             policy: schedule.map(|schedule| schedule.policy().as_str()),
             time_zone: schedule.and_then(Schedule::zone).map(|zone| zone.name().to_owned()),
+            tz_database: self.tz_database().map(str::to_owned),
             instants: schedule.into_iter().flat_map(Schedule::edges).filter_map(instant).collect(),
             operations: Operation::ALL.map(|op| self.operation(op, now)).to_vec(),
             latched_at: self.latch().reached.map(|reached| reached.at.to_string()),

@@ -218,6 +218,26 @@ impl SunsetTemplate<'_> {
     fn history(&self) -> impl Iterator<Item = &Change> {
         self.status.history.iter().rev()
     }
+
+    /// One line of the history: what the gate wrote down, in the language of the page. A reason
+    /// stays in the operator's own words.
+    fn change(&self, change: &Change) -> String {
+        let text = self.shell.text;
+        let label = match &*change.kind {
+            "declared" => text.history_declared,
+            "closed" => text.history_closed,
+            "reopened" => return format!("{} {}", text.history_reopened, change.text),
+            _ => return change.text.clone(),
+        };
+        let lang = self.shell.visit.lang;
+        let turns = change.turns();
+        let turns = turns.map(|(turn, at)| format!("{} ({})", lang.turn(turn), utc_exact(at)));
+        let turns: Vec<_> = turns.collect();
+        if turns.is_empty() {
+            return text.no_end.to_owned();
+        }
+        format!("{label} {}", turns.join("; "))
+    }
 }
 
 #[derive(Template)]

@@ -62,12 +62,15 @@ fn declared() -> StatusDocument {
         .to_vec(),
         latched_at: None,
         clock: None,
+        tz_database: Some("2025b".to_owned()),
         info: Some("https://example.org/end".to_owned()),
         warnings: Vec::new(),
         history: vec![Change {
             at: "2020-12-15T08:00:00.000Z".to_owned(),
             kind: "declared".to_owned(),
-            text: "The end was declared.".to_owned(),
+            text: "publish_close_at = 2021-03-31 end-of-day America/Los_Angeles = \
+                   2021-04-01T07:00:00.000Z; policy = finish"
+                .to_owned(),
         }],
     }
 }
@@ -148,6 +151,46 @@ fn hostile_texts_are_only_shown() {
     }
 }
 
+/// The history speaks the language of the page; an operator's reason stays as it was written.
+#[test]
+fn the_history_is_in_the_language_of_the_page() {
+    let mut status = declared();
+    let change = |kind: &str, text: &str| Change {
+        at: "2020-12-16T08:00:00.000Z".to_owned(),
+        kind: kind.to_owned(),
+        text: text.to_owned(),
+    };
+    status.history.push(change("closed", "finish_until = 2021-04-01T11:00:00.000Z"));
+    status.history.push(change("reopened", "by mistake"));
+    status.history.push(change("declared", "no end is declared"));
+    for (lang, lines) in [
+        (
+            Lang::En,
+            [
+                "Declared: No new broadcasts (2021-04-01 07:00:00 UTC)</li>",
+                "Closed: ",
+                "Reopened by the operator: by mistake</li>",
+                "no declared end.",
+            ],
+        ),
+        (
+            Lang::Fr,
+            [
+                "Déclaré\u{a0}: Plus de nouvelles diffusions (2021-04-01 07:00:00 UTC)</li>",
+                "Fermé\u{a0}: ",
+                "Rouvert par l’opérateur\u{a0}: by mistake</li>",
+                "Aucune fin n’est annoncée",
+            ],
+        ),
+    ] {
+        let page = sunset(&visit(lang), &status);
+        let history = page.split_once("class=\"history\"").expect("a history").1;
+        for line in lines {
+            assert!(history.contains(line), "{line} in {history}");
+        }
+    }
+}
+
 #[test]
 fn only_web_addresses_become_links() {
     let mut status = declared();
@@ -202,7 +245,7 @@ fn the_sunset_page_shows_every_clock_and_what_still_works() {
         "No new broadcasts",
         "Start a broadcast",
         "only what already runs",
-        "The end was declared.",
+        "Declared: No new broadcasts (2021-04-01 07:00:00 UTC)",
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
