@@ -188,6 +188,8 @@ impl App {
     async fn drain_in_order(&self) {
         let begun = time::Instant::now();
         let target = self.directory.longest_target();
+        // Before anybody is sent away, so that our own encoder knows why.
+        self.ingest.stop.cancel();
         self.registry.stop_all(EndReason::Draining);
         self.ingest.end().await;
         // Whoever left without a word now waits for a resume that cannot come.
