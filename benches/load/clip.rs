@@ -142,14 +142,14 @@ fn demo_configs() -> (Bytes, Bytes) {
         match tag.kind {
             FlvTagKind::Script => {}
             FlvTagKind::Video if video.is_none() => {
-                let read = VideoTag::parse(&tag.body).expect("a video tag");
+                let read = VideoTag::parse(tag.body.clone()).expect("a video tag");
                 let first = read.packets.iter().next();
                 if first.is_some_and(|p| matches!(p.content, VideoContent::Config(_))) {
                     video = Some(tag.body);
                 }
             }
             FlvTagKind::Audio if audio.is_none() => {
-                let read = AudioTag::parse(&tag.body).expect("an audio tag");
+                let read = AudioTag::parse(tag.body.clone()).expect("an audio tag");
                 let first = read.packets.iter().next();
                 if first.is_some_and(|p| matches!(p.content, AudioContent::Config(_))) {
                     audio = Some(tag.body);

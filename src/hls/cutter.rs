@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keyframes::Keyframes;
@@ -114,7 +115,7 @@ impl Cutter {
     }
 
     /// Takes the next frame.
-    pub(super) fn push(&mut self, frame: &Frame, listing: &mut Listing, out: &mut Vec<Cut>) {
+    pub(super) fn push(&mut self, frame: &Arc<Frame>, listing: &mut Listing, out: &mut Vec<Cut>) {
         let at = match (frame.track, &mut self.sound) {
             (TrackKind::Video, _) => frame.dts.to_ticks(VIDEO_TIMESCALE),
             (TrackKind::Audio, Some(sound)) => {
@@ -140,7 +141,7 @@ impl Cutter {
 
     fn push_reference(
         &mut self,
-        frame: &Frame,
+        frame: &Arc<Frame>,
         at: i64,
         listing: &mut Listing,
         out: &mut Vec<Cut>,
@@ -171,7 +172,7 @@ impl Cutter {
     /// they fill the open part beyond its bytes and frames while the reference is silent.
     fn push_companion(
         &mut self,
-        frame: &Frame,
+        frame: &Arc<Frame>,
         at: i64,
         listing: &mut Listing,
         out: &mut Vec<Cut>,
@@ -281,6 +282,8 @@ impl Cutter {
         let runs: Vec<_> = video.into_iter().chain(audio).map(|(run, _)| run).collect();
         let sequence = u32::try_from(listing.next_part() & u64::from(u32::MAX)).unwrap_or(0);
         let bytes = (!runs.is_empty()).then(|| write_part(sequence, &runs));
+        self.video.clear();
+        self.audio.clear();
         let until = MediaTime::from_ticks(end, self.timescale);
         listing.part(until, std::mem::take(&mut self.independent), bytes, out);
         self.part_start = end;

@@ -179,7 +179,7 @@ fn range(part: &Part) -> String {
 
 fn samples(part: &Part) -> String {
     let read = read_part(&part.bytes).expect("our own parts read back");
-    let word = |run: &crate::media::fmp4::TrackRun| {
+    let word = |run: &crate::media::fmp4::TrackRun<'_>| {
         let name = match run.track {
             TrackKind::Video => 'v',
             TrackKind::Audio => 'a',

@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::media::fmp4::{Sample, TrackRun};
 use crate::media::{Frame, TrackKind};
@@ -24,8 +24,7 @@ struct Pending {
     at: i64,
     /// Presentation minus decode time, in ticks.
     composition: i64,
-    sync: bool,
-    payload: Bytes,
+    frame: Arc<Frame>,
 }
 
 impl Lane {
@@ -34,28 +33,28 @@ impl Lane {
     }
 
     /// Adds a frame with decode time `at` and presentation time `shown`, in ticks.
-    pub(super) fn push(&mut self, frame: &Frame, at: i64, shown: i64) {
+    pub(super) fn push(&mut self, frame: &Arc<Frame>, at: i64, shown: i64) {
         self.bytes += frame.payload.len();
         self.pending.push(Pending {
             at,
             composition: shown.saturating_sub(at).max(0),
-            sync: frame.keyframe,
-            payload: frame.payload.clone(),
+            frame: Arc::clone(frame),
         });
     }
 
     /// Ends the open part at `end`, and answers its samples and the end in truth: at least a tick
     /// after the last sample's start. Nothing when there are no samples. Where the promise and
     /// the first frame are at most `tolerance` apart, that frame keeps its presentation time;
-    /// otherwise frames were lost, and it is shown early rather than leaving a hole.
-    pub(super) fn close(&mut self, end: i64, tolerance: i64) -> Option<(TrackRun, i64)> {
+    /// otherwise frames were lost, and it is shown early rather than leaving a hole. The frames
+    /// stay until [`Self::clear`].
+    pub(super) fn close(&mut self, end: i64, tolerance: i64) -> Option<(TrackRun<'_>, i64)> {
         let first = self.pending.first()?.at;
         let base = self.promised.unwrap_or(first).max(0);
         let starts = starts(base, &self.pending);
         let last = starts.last().copied()?;
         let end = end.max(last.saturating_add(1));
         let ends = starts.iter().skip(1).copied().chain([end]);
-        let samples = self.pending.drain(..).zip(starts.iter().copied().zip(ends));
+        let samples = self.pending.iter().zip(starts.iter().copied().zip(ends));
         let samples = samples.map(|(pending, (start, end))| {
             let late = pending.at.saturating_sub(start);
             let kept = if late.abs() <= tolerance { late } else { 0 };
@@ -63,15 +62,20 @@ impl Lane {
                 duration: u32::try_from(end - start).unwrap_or(u32::MAX),
                 composition: i32::try_from(pending.composition.saturating_add(kept).max(0))
                     .unwrap_or(i32::MAX),
-                sync: pending.sync,
-                payload: pending.payload,
+                sync: pending.frame.keyframe,
+                payload: &pending.frame.payload,
             }
         });
         let base = u64::try_from(base).unwrap_or(0);
         let run = TrackRun { track: self.track, base, samples: samples.collect() };
         self.promised = Some(end);
-        self.bytes = 0;
         Some((run, end))
+    }
+
+    /// Lets go of the frames of a part that was written.
+    pub(super) fn clear(&mut self) {
+        self.pending.clear();
+        self.bytes = 0;
     }
 
     /// Decode time of the newest frame of the open part.

@@ -382,7 +382,8 @@ fn loud(step: i64, bytes: usize, count: i64) -> Vec<Step> {
 }
 
 fn audio_samples(cuts: &[Cut]) -> usize {
-    let runs = parts(cuts).into_iter().flat_map(|part| read_part(&part.bytes).expect("reads").runs);
+    let parts = parts(cuts);
+    let runs = parts.iter().flat_map(|part| read_part(&part.bytes).expect("reads").runs);
     runs.filter(|run| run.track == TrackKind::Audio).map(|run| run.samples.len()).sum()
 }
 

@@ -1,6 +1,7 @@
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Reads a message from the front without copying: every slice shares the message's allocation.
+/// Who reads to the end and takes the rest allocates nothing, not even a counter of references.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor {
     rest: Bytes,
@@ -14,8 +15,8 @@ pub(super) struct Short {
 }
 
 impl Cursor {
-    pub(super) fn new(message: &Bytes) -> Self {
-        Self { rest: message.clone() }
+    pub(super) fn new(message: Bytes) -> Self {
+        Self { rest: message }
     }
 
     pub(super) fn take(&mut self, len: usize) -> Result<Bytes, Short> {
@@ -38,7 +39,7 @@ impl Cursor {
         let Some(&array) = self.rest.first_chunk::<N>() else {
             return Err(Short { need: N, got: self.rest.len() });
         };
-        self.rest = self.rest.slice(N..);
+        self.rest.advance(N);
         Ok(array)
     }
 

@@ -49,7 +49,7 @@ fn skip_mod_ex(first: u8, cursor: &mut Cursor) -> Result<(u32, u8), TagError> {
         if len == 256 {
             len = usize::from(cursor.u16()?) + 1;
         }
-        let mut content = Cursor::new(&cursor.take(len)?);
+        let mut content = Cursor::new(cursor.take(len)?);
         let types = cursor.byte()?;
         if types >> 4 == MOD_EX_NANOSECONDS {
             // Sooner nothing than a wrong time: an offset of less than three bytes is skipped.
@@ -70,7 +70,7 @@ fn for_each_track<C: Copy>(
     let layout = match multitrack {
         None => {
             let codec = codec_of(FourCc(cursor.array()?))?;
-            return track(codec, 0, Cursor::new(&cursor.rest()));
+            return track(codec, 0, Cursor::new(cursor.rest()));
         }
         Some(layout) => layout,
     };
@@ -91,7 +91,7 @@ fn for_each_track<C: Copy>(
                 cursor.take(len)?
             }
         };
-        track(codec, id, Cursor::new(&body))?;
+        track(codec, id, Cursor::new(body))?;
         if cursor.is_empty() {
             return Ok(());
         }

@@ -145,7 +145,7 @@ fn detach(slice: Bytes, whole: usize) -> Bytes {
 
 impl VideoTag {
     /// Reads a whole tag body; slices share its allocation.
-    pub fn parse(body: &Bytes) -> Result<Self, TagError> {
+    pub fn parse(body: Bytes) -> Result<Self, TagError> {
         let mut cursor = Cursor::new(body);
         let head = cursor.byte()?;
         let kind = FrameType::of(head >> 4);
@@ -180,7 +180,7 @@ impl VideoTag {
 
 impl AudioTag {
     /// Reads a whole tag body; slices share its allocation.
-    pub fn parse(body: &Bytes) -> Result<Self, TagError> {
+    pub fn parse(body: Bytes) -> Result<Self, TagError> {
         let mut cursor = Cursor::new(body);
         let head = cursor.byte()?;
         let (codec, content) = match head >> 4 {

@@ -97,7 +97,7 @@ impl FlvReader {
         if at >= self.file.len() {
             return Ok(None);
         }
-        let mut cursor = Cursor::new(&self.file.slice(at..));
+        let mut cursor = Cursor::new(self.file.slice(at..));
         let cut = |need, got| FlvFileError::Truncated { at, need, got };
         let head = cursor.array::<TAG_HEAD>().map_err(|short| cut(TAG_HEAD, short.got))?;
         let [kind, s2, s1, s0, t2, t1, t0, t3, _, _, _] = head;

@@ -6,11 +6,11 @@ fn bytes(parts: &[&[u8]]) -> Bytes {
 }
 
 fn video(parts: &[&[u8]]) -> Result<Vec<VideoPacket>, TagError> {
-    VideoTag::parse(&bytes(parts)).map(|tag| tag.packets.into_iter().collect())
+    VideoTag::parse(bytes(parts)).map(|tag| tag.packets.into_iter().collect())
 }
 
 fn audio(parts: &[&[u8]]) -> Result<Vec<AudioPacket>, TagError> {
-    AudioTag::parse(&bytes(parts)).map(|tag| tag.packets.into_iter().collect())
+    AudioTag::parse(bytes(parts)).map(|tag| tag.packets.into_iter().collect())
 }
 
 fn frame(track: u8, codec: VideoCodec, composition_millis: i32, payload: &[u8]) -> VideoPacket {
@@ -22,7 +22,7 @@ fn frame(track: u8, codec: VideoCodec, composition_millis: i32, payload: &[u8]) 
 #[test]
 fn a_classic_avc_frame_is_a_slice_of_its_message() {
     let body = bytes(&[&[0x17, 1, 0xff, 0xff, 0xfe], b"nal"]);
-    let tag = VideoTag::parse(&body).unwrap();
+    let tag = VideoTag::parse(body.clone()).unwrap();
     let packet = tag.packets.iter().next().unwrap();
     assert_eq!(packet, &frame(0, VideoCodec::Avc, -2, b"nal"));
     let VideoContent::Frame { payload, .. } = &packet.content else { panic!("{packet:?}") };
@@ -83,7 +83,7 @@ fn messages_without_media_hold_no_packets() {
 fn nanosecond_offsets_are_bounded() {
     let tag = |offset: [u8; 3]| {
         let body = bytes(&[&[0x97, 2], &offset, &[0x03], b"avc1", b"x"]);
-        VideoTag::parse(&body).unwrap()
+        VideoTag::parse(body).unwrap()
     };
     assert_eq!(tag([0, 1, 0]).nanos, 256);
     assert_eq!(tag([0xff, 0xff, 0xff]).nanos, 999_999);
@@ -91,7 +91,7 @@ fn nanosecond_offsets_are_bounded() {
 
     // An unknown modifier with the long form of the length is skipped.
     let body = bytes(&[&[0x97, 255, 1, 0], &[7; 257], &[0xf3], b"avc1", b"x"]);
-    assert_eq!(VideoTag::parse(&body).unwrap().packets, tag([0, 0, 0]).packets);
+    assert_eq!(VideoTag::parse(body).unwrap().packets, tag([0, 0, 0]).packets);
 }
 
 // R52
@@ -122,8 +122,8 @@ proptest::proptest! {
             *head |= 0x90;
         }
         let body = Bytes::from(body);
-        let _ = VideoTag::parse(&body);
-        let _ = AudioTag::parse(&body);
+        let _ = VideoTag::parse(body.clone());
+        let _ = AudioTag::parse(body);
     }
 }
 

@@ -187,7 +187,7 @@ impl Content {
     fn of(tag: &FlvTag) -> Self {
         match tag.kind {
             FlvTagKind::Script => Self::Setup,
-            FlvTagKind::Video => match VideoTag::parse(&tag.body) {
+            FlvTagKind::Video => match VideoTag::parse(tag.body.clone()) {
                 Ok(video) => match video.packets.iter().next().map(|packet| &packet.content) {
                     Some(VideoContent::Config(_)) => Self::Setup,
                     Some(VideoContent::End) => Self::End,
@@ -195,7 +195,7 @@ impl Content {
                 },
                 Err(_) => Self::Frame,
             },
-            FlvTagKind::Audio => match AudioTag::parse(&tag.body) {
+            FlvTagKind::Audio => match AudioTag::parse(tag.body.clone()) {
                 Ok(audio) => match audio.packets.iter().next().map(|packet| &packet.content) {
                     Some(AudioContent::Config(_)) => Self::Setup,
                     Some(AudioContent::End) => Self::End,

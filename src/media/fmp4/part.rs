@@ -22,27 +22,27 @@ const TRUN_HEAD_BYTES: usize = 20;
 const BOX_HEAD_BYTES: usize = 8;
 
 /// One frame as it stands in a part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sample {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample<'a> {
     /// In ticks of the track, above zero.
     pub duration: u32,
     /// Presentation minus decode time, in ticks.
     pub composition: i32,
     /// Decodable alone.
     pub sync: bool,
-    pub payload: Bytes,
+    pub payload: &'a [u8],
 }
 
 /// The samples of one track in one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackRun {
+pub struct TrackRun<'a> {
     pub track: TrackKind,
     /// Decode time of the first sample, in ticks of the track.
     pub base: u64,
-    pub samples: Vec<Sample>,
+    pub samples: Vec<Sample<'a>>,
 }
 
-impl TrackRun {
+impl TrackRun<'_> {
     const fn sample_entry_bytes(&self) -> usize {
         match self.track {
             TrackKind::Video => 16,
@@ -68,7 +68,7 @@ impl TrackRun {
 /// allocation of exact size, every byte written once.
 ///
 /// A part must stay below 2 GiB, which the segmenter's byte limit sees to.
-pub fn write_part(sequence: u32, runs: &[TrackRun]) -> Bytes {
+pub fn write_part(sequence: u32, runs: &[TrackRun<'_>]) -> Bytes {
     let moof = BOX_HEAD_BYTES + MFHD_BYTES + runs.iter().map(TrackRun::traf_bytes).sum::<usize>();
     let mdat = BOX_HEAD_BYTES + runs.iter().map(TrackRun::payload_bytes).sum::<usize>();
     let mut out = BytesMut::with_capacity(moof + mdat);
@@ -86,13 +86,13 @@ pub fn write_part(sequence: u32, runs: &[TrackRun]) -> Bytes {
 
     put_box(&mut out, mdat, b"mdat");
     for sample in runs.iter().flat_map(|run| &run.samples) {
-        out.put_slice(&sample.payload);
+        out.put_slice(sample.payload);
     }
     debug_assert_eq!(out.len(), moof + mdat, "the part was measured before it was written");
     out.freeze()
 }
 
-fn put_traf(out: &mut BytesMut, run: &TrackRun, data_offset: usize) {
+fn put_traf(out: &mut BytesMut, run: &TrackRun<'_>, data_offset: usize) {
     put_box(out, run.traf_bytes(), b"traf");
 
     put_box(out, TFHD_BYTES, b"tfhd");
@@ -136,11 +136,11 @@ mod tests {
     use super::*;
     use crate::media::fmp4::reader;
 
-    fn sample(duration: u32, composition: i32, sync: bool, payload: &'static [u8]) -> Sample {
-        Sample { duration, composition, sync, payload: Bytes::from_static(payload) }
+    fn sample(duration: u32, composition: i32, sync: bool, payload: &[u8]) -> Sample<'_> {
+        Sample { duration, composition, sync, payload }
     }
 
-    fn two_tracks() -> Vec<TrackRun> {
+    fn two_tracks() -> Vec<TrackRun<'static>> {
         vec![
             TrackRun {
                 track: TrackKind::Video,

@@ -114,10 +114,11 @@ impl Intake {
     ) -> Result<(), IntakeError> {
         let track = TrackKind::Video;
         self.now = now;
-        self.admit(track, body.len(), now)?;
-        let tag = match VideoTag::parse(&body) {
+        let whole = body.len();
+        self.admit(track, whole, now)?;
+        let tag = match VideoTag::parse(body) {
             Ok(tag) => tag,
-            Err(_) if body.is_empty() => return Ok(()),
+            Err(_) if whole == 0 => return Ok(()),
             Err(error) if error.is_unsupported_codec() => {
                 return Err(IntakeError::CodecNotSupported(error));
             }
@@ -129,7 +130,7 @@ impl Intake {
         self.video.seen.get_or_insert(now);
         for packet in tag.packets {
             if self.uses(track, packet.track) {
-                let packet = VideoPacket { content: packet.content.detach(body.len()), ..packet };
+                let packet = VideoPacket { content: packet.content.detach(whole), ..packet };
                 self.handle_video_packet(packet, timestamp, tag.nanos)?;
             }
         }
@@ -145,10 +146,11 @@ impl Intake {
     ) -> Result<(), IntakeError> {
         let track = TrackKind::Audio;
         self.now = now;
-        self.admit(track, body.len(), now)?;
-        let tag = match AudioTag::parse(&body) {
+        let whole = body.len();
+        self.admit(track, whole, now)?;
+        let tag = match AudioTag::parse(body) {
             Ok(tag) => tag,
-            Err(_) if body.is_empty() => return Ok(()),
+            Err(_) if whole == 0 => return Ok(()),
             // Old encoders send odd audio beside good video; a codec that is named is a choice.
             Err(error @ TagError::AudioCodec(_)) => {
                 self.notices.give(Notice::AudioCodecNotSupported(error), now);
@@ -165,7 +167,7 @@ impl Intake {
         self.audio.seen.get_or_insert(now);
         for packet in tag.packets {
             if self.uses(track, packet.track) {
-                let packet = AudioPacket { content: packet.content.detach(body.len()), ..packet };
+                let packet = AudioPacket { content: packet.content.detach(whole), ..packet };
                 self.handle_audio_packet(packet, timestamp, tag.nanos)?;
             }
         }
