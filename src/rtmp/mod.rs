@@ -31,6 +31,8 @@ pub mod client;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
+mod storm_tests;
+#[cfg(test)]
 #[path = "world_tests.rs"]
 mod world;
 
