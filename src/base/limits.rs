@@ -82,7 +82,8 @@ pub struct Limits {
     // Media
     /// One frame.
     pub frame_bytes_max: usize,
-    /// The open GOP of one broadcast.
+    /// The open GOP of one broadcast. Its bytes are what bounds its memory; its length is bounded
+    /// by `keyframe_wait_max`, since long GOPs of few bytes are played all the same.
     pub gop_bytes_max: usize,
     /// After the closing instant, how long a cut waits for the keyframe.
     pub closing_grace_max: Duration,

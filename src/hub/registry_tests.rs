@@ -3,6 +3,7 @@ use crate::base::{ConnId, MediaTime, WallTime};
 use crate::gate::{Latch, Policy};
 use crate::hub::{Batch, Subscription, WriteError};
 use crate::media::{Format, Frame, TrackKind};
+use crate::testing::clips;
 use bytes::Bytes;
 
 fn at(millis: u64) -> Now {
@@ -252,4 +253,56 @@ async fn stopping_all_asks_the_publishers() {
     live.write(frame(0), at(0).mono).expect("the last frames still count");
     live.finish(EndReason::Draining, at(1).mono);
     assert!(registry.broadcasts().is_empty());
+}
+
+/// House 10: `ring_bytes_max`, through the door.
+#[test]
+fn a_ring_keeps_to_its_bytes() {
+    let registry = registry(Limits { ring_bytes_max: 50_000, ..Limits::default() });
+    let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
+    let mut reader = live.broadcast().subscribe();
+    for n in 0..200 {
+        let frame = clips::video_frame(&clips::video_format(), n * 40, n == 0, 1_000);
+        live.write(frame, at(0).mono).unwrap();
+        assert!(live.broadcast().ring_bytes() <= 50_000);
+    }
+    assert!(live.broadcast().ring_bytes() > 48_000);
+    assert_eq!(drain(&mut reader).0.len(), 0, "its place is gone, and no keyframe is there");
+}
+
+/// R45: whatever two newcomers do at once, one of them is the publisher in the end: the one
+/// accepted later, whose frames count, while the other was refused or is told to stop.
+#[test]
+fn of_newcomers_on_two_threads_the_later_one_wins() {
+    let limits = Limits { takeovers_per_ten_minutes_max: 1_000_000, ..Limits::default() };
+    let registry = registry(limits);
+    let mut overtaken = 0;
+    for round in 0..2_000 {
+        let begin = std::sync::Barrier::new(2);
+        let race = |conn| {
+            begin.wait();
+            registry.start(permit(Admission::Start), publisher(conn, "k"), at(round))
+        };
+        let conn = round * 2 + 1;
+        let (early, late) = std::thread::scope(|threads| {
+            let early = threads.spawn(|| race(conn));
+            let late = threads.spawn(|| race(conn + 1));
+            (early.join().unwrap(), late.join().unwrap())
+        });
+        let mut late = late.expect("nobody came after it");
+        late.write(frame(0), at(round).mono).expect("it is the publisher");
+        match early {
+            Ok(mut early) => {
+                let refused = early.write(frame(0), at(round).mono);
+                assert_eq!(refused, Err(WriteError::Stopped(EndReason::TakenOver)));
+            }
+            Err(error) => {
+                assert_eq!(error, StartError::Overtaken);
+                overtaken += 1;
+            }
+        }
+        late.finish(EndReason::Finished, at(round).mono);
+    }
+    // Both orders came up.
+    assert!((1..2_000).contains(&overtaken), "{overtaken}");
 }

@@ -94,12 +94,12 @@ mod tests {
         assert_eq!(starts(10_000, |n, time| time + (n * 7_919 % 60 - 30) * 1_000), expected);
     }
 
-    // R27: 500 ppm, both ways. The grid forgets, so an hour is as good as a day.
+    // R27: 500 ppm, both ways, for a day.
     #[test]
     fn drift_is_followed_in_small_steps() {
-        const FRAMES_AN_HOUR: i64 = 3_600 * 48_000 / 1_024;
+        const FRAMES_A_DAY: i64 = 86_400 * 48_000 / 1_024;
         for drifted in [|time: i64| time + time / 2_000, |time: i64| time - time / 2_000] {
-            let starts = starts(FRAMES_AN_HOUR, |_, time| drifted(time) / 1_000 * 1_000);
+            let starts = starts(FRAMES_A_DAY, |_, time| drifted(time) / 1_000 * 1_000);
             for (n, pair) in starts.windows(2).enumerate() {
                 let step = pair[1] - pair[0];
                 assert!((512..=1_536).contains(&step), "{step} at {n}");

@@ -413,6 +413,29 @@ fn odd_messages_are_skipped_or_answered() {
     assert!(matches!(peer.session.next_event(), Some(Event::Video { .. })));
 }
 
+// R30: commands marked AMF3 are AMF0 behind a zero byte, and are carried out.
+#[test]
+fn commands_marked_amf3_are_carried_out() {
+    let mut peer = Peer::new();
+    let command = |values: &[Value]| [&[0][..], &amf::render(values)].concat();
+    let text = |text: &str| Value::from(text);
+    let connect = command(&[text("connect"), Value::from(1.0), connect_object("live")]);
+    peer.send(17, 0, &connect).unwrap();
+    peer.send(17, 0, &command(&[text("createStream"), Value::from(2.0), Value::Null])).unwrap();
+    let answers = peer.read();
+    assert!(answers.contains(&"0: _result 2 null 1".to_owned()), "{answers:?}");
+    let publish = [text("publish"), Value::from(3.0), Value::Null, text(KEY), text("live")];
+    peer.send(17, 1, &command(&publish)).unwrap();
+    assert_eq!(asked(&mut peer).key, Ok(Secret::new(KEY)));
+    peer.session.accept_publish(peer.now);
+    let metadata = Value::object([("width", Value::from(640.0))]);
+    peer.send(15, 1, &command(&[text("onMetaData"), metadata])).unwrap();
+    assert!(matches!(peer.session.next_event(), Some(Event::Metadata(_))));
+    peer.send(17, 1, &command(&[text("deleteStream"), Value::from(0.0), Value::Null, 1.0.into()]))
+        .unwrap();
+    assert_eq!(peer.session.next_event(), Some(Event::PublishEnded));
+}
+
 // R31: a command that breaks off is answered when it got as far as its transaction.
 #[test]
 fn a_broken_command_is_answered() {

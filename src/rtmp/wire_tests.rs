@@ -227,6 +227,19 @@ fn unfinished_messages_have_a_ceiling_together() {
     assert_eq!(end, Err(WireError::PartialTooLarge { bytes: 48 * 1024, max }));
 }
 
+// R4: the ceiling that counts once `publish` was accepted.
+#[test]
+fn unfinished_messages_of_a_publisher_have_a_ceiling_together() {
+    let limits = Limits::default();
+    let length = u32::try_from(limits.message_bytes_max).unwrap();
+    let chunk = |csid| full(csid, 0, length, 9, &[0; 128]);
+    let mut wire = publishing();
+    assert_eq!(read_in_steps(&mut wire, &chunk(4), 1_000).1, Ok(()));
+    let (bytes, max) = (2 * limits.message_bytes_max, limits.partial_bytes_max);
+    let end = read_in_steps(&mut wire, &chunk(5), 1_000).1;
+    assert_eq!(end, Err(WireError::PartialTooLarge { bytes, max }));
+}
+
 // R5
 #[test]
 fn sixty_four_chunk_streams_and_no_more() {

@@ -50,6 +50,27 @@ fn an_endless_gop_is_the_end() {
     assert_eq!(error, IntakeError::GopTooLarge { got: 10_500, max: 10_000 });
 }
 
+// R25: 100 Mbit/s without another keyframe, by the limits as they are. The bytes end it long
+// before the minute without keyframe does, and nothing more than they allow was ever held.
+#[test]
+fn a_fast_stream_without_keyframes_ends_within_its_bytes() {
+    const FRAME_BYTES: usize = 500_000;
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    let mut frame = 0;
+    let error = loop {
+        publisher.at(frame * 40);
+        if let Err(error) = publisher.video(clips::avc_frame(frame == 0, FRAME_BYTES)) {
+            break error;
+        }
+        frame += 1;
+    };
+    let max = Limits::default().gop_bytes_max;
+    let IntakeError::GopTooLarge { got, .. } = error else { panic!("{error}") };
+    assert!((max..=max + FRAME_BYTES).contains(&got), "{got}");
+    assert!(frame < 3 * 25, "{frame} frames");
+}
+
 // R26
 #[test]
 fn large_frames_and_floods_are_the_end() {

@@ -210,11 +210,15 @@ fn audio_with_a_malformed_configuration_is_left_out() {
 fn video_without_configuration_is_dropped_then_ends_the_publication() {
     let mut publisher = Publisher::new();
     publisher.audio(clips::aac_config()).unwrap();
-    publisher.play(0, 29_900, 2_000);
+    publisher.play(0, 4_999, 2_000);
+    assert!(publisher.notices.is_empty(), "{:?}", publisher.notices);
+    publisher.play(4_999, 5_001, 2_000);
+    assert_eq!(publisher.notices, ["video_config_missing"]);
+    publisher.play(5_001, 30_000, 2_000);
     assert!(publisher.frames.is_empty());
     assert_eq!(publisher.notices, ["video_config_missing"]);
-    let error = publisher.play_some(29_900, 31_000, Some(2_000), true).unwrap_err();
-    assert_eq!(error.as_str(), "no_video_config");
+    let error = publisher.play_some(30_000, 30_001, Some(2_000), true).unwrap_err();
+    assert_eq!(error, IntakeError::NoVideoConfig { waited: Duration::from_secs(30) });
 }
 
 // R17
@@ -331,6 +335,30 @@ fn a_time_jump_is_a_new_run_from_the_next_keyframe_on() {
     let last = publisher.frames.last().unwrap().dts.as_micros() / 1_000;
     assert!((3_900..4_100).contains(&last), "{last}");
     assert_eq!(publisher.notices, ["time_jump"]);
+}
+
+// R22: a clock that jumps with every frame, all of them keyframes, makes a break every 200 ms.
+#[test]
+fn breaks_are_200_ms_apart_however_often_the_time_jumps() {
+    let mut publisher = Publisher::new();
+    publisher.video(clips::avc_config()).unwrap();
+    let no_audio = MetadataHint { has_audio: Some(false), ..Default::default() };
+    publisher.intake.handle_metadata(no_audio);
+    for frame in 0_u32..500 {
+        publisher.at(u64::from(frame) * 40);
+        // Two frames on each of three clocks, each an hour from the last: so it is believed.
+        let stamp = frame / 2 % 3 * 3_600_000 + frame * 40;
+        let body = clips::avc_frame(true, 500);
+        publisher.intake.handle_video(stamp, body, publisher.now).unwrap();
+        publisher.fetch();
+    }
+    let begins: Vec<_> = publisher
+        .frames
+        .chunk_by(|a, b| a.run == b.run)
+        .map(|run| run[0].dts.as_micros() / 1_000)
+        .collect();
+    assert!(begins.len() > 50, "{begins:?}");
+    assert!(begins[1..].windows(2).all(|pair| pair[1] - pair[0] >= 200), "{begins:?}");
 }
 
 // R52
