@@ -15,4 +15,4 @@ pub use keys::{KeyError, KeyGrant, Keys};
 pub use offline::{ReopenError, ask, declared_schedule, history, recorded_policy, reopen};
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

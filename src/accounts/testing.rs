@@ -1,4 +1,4 @@
-//! A store that can be switched off, for the tests of this room.
+//! A store that can be switched off, for the tests of this room and of the doors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,30 +13,30 @@ use crate::store::{
 };
 
 /// A moment: seconds since the start, and milliseconds on a calendar of its own.
-pub(super) fn now(seconds: u64, wall: i64) -> Now {
+pub(crate) fn now(seconds: u64, wall: i64) -> Now {
     let mono = MonoTime::from_start(Duration::from_secs(seconds));
     Now { mono, wall: WallTime::from_unix_millis(wall) }
 }
 
 #[derive(Debug)]
-pub(super) struct Switched {
+pub(crate) struct Switched {
     inner: Arc<dyn Store>,
     off: AtomicBool,
     saves: AtomicUsize,
 }
 
 impl Switched {
-    pub(super) fn on() -> Arc<Self> {
+    pub(crate) fn on() -> Arc<Self> {
         let (off, saves) = (AtomicBool::new(false), AtomicUsize::new(0));
         Arc::new(Self { inner: store::in_memory(), off, saves })
     }
 
-    pub(super) fn switch(&self, off: bool) {
+    pub(crate) fn switch(&self, off: bool) {
         self.off.store(off, Ordering::Relaxed);
     }
 
     /// Attempts to store the latch, successful or not.
-    pub(super) fn saves(&self) -> usize {
+    pub(crate) fn saves(&self) -> usize {
         self.saves.load(Ordering::Relaxed)
     }
 

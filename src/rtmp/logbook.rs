@@ -1,9 +1,13 @@
 //! One line for each connection that ends, and no more lines than somebody can read.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::conn::{Ended, Peer};
+use super::guesses::neighbourhood;
+use super::handshake::HandshakeError;
 use super::metrics::Reached;
 use super::status::Cause;
 use crate::base::{Blame, MonoTime};
@@ -11,11 +15,17 @@ use crate::base::{Blame, MonoTime};
 /// Lines about connections that never published, in one second. Refusals themselves have no such
 /// bound: a storm of them is answered, counted, and told in these few lines.
 const LINES_PER_SECOND_MAX: u32 = 10;
+/// Who speaks another protocol, RTMPE or HTTP, tries again and again: one line a minute tells all.
+const STRANGER_SPAN: Duration = Duration::from_secs(60);
+/// Strangers remembered at once; those beyond are counted and not told.
+const STRANGERS_MAX: usize = 1_000;
 
 /// Writes the last line of connections.
 #[derive(Debug, Default)]
 pub(super) struct Logbook {
     second: Mutex<Second>,
+    /// When each address was last told of.
+    strangers: Mutex<HashMap<IpAddr, MonoTime>>,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +40,10 @@ impl Logbook {
         if ended.reached == Reached::Hall && ended.cause == Cause::Left {
             // Probes of balancers and monitors come all day.
             return tracing::debug!(peer = %peer.address, "closed without a word");
+        }
+        let strange = matches!(ended.cause, Cause::Handshake(HandshakeError::Version(_)));
+        if strange && !self.admit_stranger(peer.address.ip(), now) {
+            return;
         }
         let swallowed = match ended.reached {
             Reached::Publishing => Some(0),
@@ -50,9 +64,25 @@ impl Logbook {
         }
     }
 
+    /// Whether an address that speaks another protocol is told of now.
+    fn admit_stranger(&self, address: IpAddr, now: MonoTime) -> bool {
+        let mut strangers = lock(&self.strangers);
+        if strangers.len() >= STRANGERS_MAX {
+            strangers.retain(|_, told| now.since(*told) < STRANGER_SPAN);
+        }
+        let address = neighbourhood(address);
+        let told = strangers.get(&address);
+        let due = told.is_none_or(|told| now.since(*told) >= STRANGER_SPAN);
+        if due && (told.is_some() || strangers.len() < STRANGERS_MAX) {
+            strangers.insert(address, now);
+            return true;
+        }
+        false
+    }
+
     /// How many lines were left out before this one; `None`: this one is left out too.
     fn admit_line(&self, now: MonoTime) -> Option<u64> {
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut second = lock(&self.second);
         if now.since(second.since) >= Duration::from_secs(1) {
             (second.since, second.lines) = (now, 0);
         }
@@ -65,9 +95,48 @@ impl Logbook {
     }
 }
 
+/// Nothing under these locks can panic half-way.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ConnId;
+    use crate::testing::log::Log;
+
+    // R1: other version bytes are told once a minute and address.
+    #[test]
+    fn a_stranger_is_told_of_once_a_minute() {
+        let (book, log) = (Logbook::default(), Log::listen());
+        let try_at = |address: &str, second| {
+            let peer = Peer { id: ConnId(1), address: address.parse().unwrap() };
+            let cause = Cause::Handshake(HandshakeError::Version(6));
+            let ended = Ended { cause, reached: Reached::Hall };
+            let now = MonoTime::from_start(Duration::from_secs(second));
+            book.note_end(peer, &ended, Duration::ZERO, now);
+        };
+        for second in 100..160 {
+            try_at(&format!("192.0.2.1:{second}"), second);
+        }
+        assert_eq!(log.count("0x06"), 1, "{}", log.text());
+        try_at("192.0.2.2:1", 159);
+        assert_eq!(log.count("0x06"), 2);
+        try_at("192.0.2.1:1", 160);
+        assert_eq!(log.count("0x06"), 3);
+    }
+
+    #[test]
+    fn strangers_are_remembered_within_a_bound() {
+        let book = Logbook::default();
+        let at = |second| MonoTime::from_start(Duration::from_secs(second));
+        let address = |n: u16| IpAddr::from([198, 18, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
+        let told = (0..5_000).filter(|&n| book.admit_stranger(address(n), at(100))).count();
+        assert_eq!((told, lock(&book.strangers).len()), (STRANGERS_MAX, STRANGERS_MAX));
+        assert!(book.admit_stranger(address(4_999), at(160)), "the old ones are forgotten");
+        assert_eq!(lock(&book.strangers).len(), 1);
+    }
 
     // G19
     #[test]

@@ -302,7 +302,8 @@ fn begins_decoding(frame: &Frame) -> bool {
 /// one's is named and nothing at all is said about this one.
 fn hint(object: &Object) -> MetadataHint {
     let named = |codec: &str| match object.get(codec) {
-        Some(Value::Number(number)) => Some(*number > 0.0),
+        // What is no number at all says nothing.
+        Some(Value::Number(number)) => number.is_finite().then_some(*number > 0.0),
         Some(Value::String(text)) => Some(!text.is_empty()),
         Some(
             Value::Boolean(_)

@@ -98,12 +98,33 @@ async fn dial_tls(
 #[tokio::test]
 async fn rtmps() {
     let (acceptor, connector) = certificate();
-    let (_world, address) = start(|_| {}, Some(acceptor)).await;
+    let (world, address) = start(|_| {}, Some(acceptor)).await;
     let mut stream = dial_tls(&connector, address).await.unwrap();
     hello(&mut stream).await.unwrap();
-    // RTMP without TLS on that port is closed.
+    // RTMP without TLS on that port is closed, and a whole C0 and C1 is more than it takes: the
+    // first byte tells.
     let mut plain = TcpStream::connect(address).await.unwrap();
     hello(&mut plain).await.unwrap_err();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(&[3, 0, 0, 0, 0]).await.unwrap();
+    let mut rest = Vec::new();
+    let closed = time::timeout(Duration::from_secs(5), slow.read_to_end(&mut rest)).await;
+    let _ = closed.expect("closed at once, not when the handshake has taken too long");
+    let ended =
+        r#"rtmp_connections_ended_total{stage="accept",reason="tls_failed",blame="peer"} 2"#;
+    assert!(world.metrics().contains(ended), "{}", world.metrics());
+}
+
+// R46: the system gives up on a peer whose link is down as soon as we would call it stale.
+#[tokio::test]
+async fn sockets_give_up_on_a_vanished_peer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap());
+    let (near, _) = (near.await.unwrap(), listener.accept().await.unwrap());
+    tune(&near, Duration::from_secs(10));
+    let socket = SockRef::from(&near);
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(10)));
+    assert!(socket.tcp_nodelay().unwrap());
 }
 
 // R51

@@ -9,4 +9,5 @@ pub mod fuzz;
 pub mod fuzz_http;
 pub mod fuzz_rtmp;
 pub mod lint;
+pub mod log;
 mod playlist;
