@@ -37,27 +37,68 @@ pub(super) async fn sniff<S: AsyncRead + Unpin>(io: &mut S) -> io::Result<(Proto
     }
 }
 
-/// The reading side as the HTTP library sees it: the prefix again, then the connection, with
-/// a look at every byte of HTTP/1.1.
-///
+/// A connection with somebody listening to what passes.
+#[derive(Debug)]
+pub(super) struct Tapped<S, T> {
+    io: S,
+    tap: T,
+}
+
+/// What a tap may hear, and say before the connection does.
+trait Tap {
+    /// Bytes to be read before any of the connection.
+    fn read_first(&mut self, _: &mut ReadBuf<'_>) {}
+
+    /// These have just been read.
+    fn hear_read(&mut self, _: &[u8]) {}
+
+    /// This came of a write.
+    fn hear_write(&mut self, _: &Poll<io::Result<usize>>) {}
+}
+
+/// The connection as the HTTP library sees it: the prefix again, then the rest, with a look at
+/// every byte of HTTP/1.1.
+pub(super) type Inflow<S> = Tapped<S, Heads>;
+
+/// The socket itself, below any encryption: it tells the watchdog how much the peer takes and
+/// whether a write waits for it.
+pub(super) type Outflow<S> = Tapped<S, Sending>;
+
 /// The library takes a bare line feed for the end of a line, as RFC 9112 (2.2) lets it; a proxy
 /// before us may not, and then the two see different requests. Since no route takes a body, all
 /// that a peer sends are heads, and any bare line feed among them is noted.
 #[derive(Debug)]
-pub(super) struct Inflow<S> {
-    io: S,
+pub(super) struct Heads {
     prefix: Prefix,
     protocol: Protocol,
     after_return: bool,
     pulse: Arc<Pulse>,
 }
 
+#[derive(Debug)]
+pub(super) struct Sending(Arc<Pulse>);
+
 impl<S> Inflow<S> {
     pub(super) fn new(io: S, prefix: Prefix, protocol: Protocol, pulse: Arc<Pulse>) -> Self {
-        Self { io, prefix, protocol, after_return: false, pulse }
+        Self { io, tap: Heads { prefix, protocol, after_return: false, pulse } }
+    }
+}
+
+impl<S> Outflow<S> {
+    pub(super) fn new(io: S, pulse: Arc<Pulse>) -> Self {
+        Self { io, tap: Sending(pulse) }
+    }
+}
+
+impl Tap for Heads {
+    fn read_first(&mut self, buf: &mut ReadBuf<'_>) {
+        let waiting = self.prefix.bytes.get(self.prefix.from..self.prefix.to).unwrap_or(&[]);
+        let count = waiting.len().min(buf.remaining());
+        buf.put_slice(waiting.get(..count).expect("not more than there is"));
+        self.prefix.from += count;
     }
 
-    fn inspect(&mut self, fresh: &[u8]) {
+    fn hear_read(&mut self, fresh: &[u8]) {
         if fresh.is_empty() || self.protocol == Protocol::Http2 {
             return;
         }
@@ -71,7 +112,17 @@ impl<S> Inflow<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Inflow<S> {
+impl Tap for Sending {
+    fn hear_write(&mut self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Ready(Ok(count)) => self.0.add_sent(*count),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.0.set_write_blocked(),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -79,103 +130,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for Inflow<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
-        let waiting = this.prefix.bytes.get(this.prefix.from..this.prefix.to).unwrap_or(&[]);
-        let count = waiting.len().min(buf.remaining());
-        buf.put_slice(waiting.get(..count).expect("not more than there is"));
-        this.prefix.from += count;
+        this.tap.read_first(buf);
         if 0 < buf.remaining() {
             // The rest of the head in the same read: a head in two pieces makes the library
             // double its buffer, for as long as the connection lives.
             match Pin::new(&mut this.io).poll_read(cx, buf) {
                 Poll::Ready(read) => read?,
-                Poll::Pending if count == 0 => return Poll::Pending,
+                Poll::Pending if buf.filled().len() == before => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
-        this.inspect(buf.filled().get(before..).unwrap_or(&[]));
+        this.tap.hear_read(buf.filled().get(before..).unwrap_or(&[]));
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Inflow<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-}
-
-/// The writing side of the socket itself, below any encryption: it tells the watchdog how much
-/// the peer takes and whether a write waits for it.
-#[derive(Debug)]
-pub(super) struct Outflow<S> {
-    io: S,
-    pulse: Arc<Pulse>,
-}
-
-impl<S> Outflow<S> {
-    pub(super) fn new(io: S, pulse: Arc<Pulse>) -> Self {
-        Self { io, pulse }
-    }
-
-    fn note(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &result {
-            Poll::Ready(Ok(count)) => self.pulse.add_sent(*count),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.pulse.set_write_blocked(),
-        }
-        result
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Outflow<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Outflow<S> {
+impl<S: AsyncWrite + Unpin, T: Tap + Unpin> AsyncWrite for Tapped<S, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.note(result)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.tap.hear_write(&result);
+        result
     }
 
     fn poll_write_vectored(
@@ -184,11 +162,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Outflow<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.note(result)
+        self.tap.hear_write(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
