@@ -51,39 +51,12 @@ pub(super) fn write_fields(problem: &Problem, headers: &mut hyper::HeaderMap) {
     if let Some(seconds) = problem.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    match problem {
-        Problem::Route(RouteError::Method) => {
-            headers.insert(header::ALLOW, ALLOW);
-        }
-        Problem::RangeOutside { len } => {
-            let range = HeaderValue::from_str(&format!("bytes */{len}"));
-            headers.insert(header::CONTENT_RANGE, range.expect("digits make a field value"));
-        }
-        Problem::Route(
-            RouteError::NotFound
-            | RouteError::AddressTooLong { .. }
-            | RouteError::QueryTooLong { .. }
-            | RouteError::TooManyPairs { .. },
-        )
-        | Problem::Directives(_)
-        | Problem::Framing
-        | Problem::BodyTooLarge
-        | Problem::BodyCoding
-        | Problem::HostMissing
-        | Problem::HostUnknown
-        | Problem::ChannelUnknown
-        | Problem::ChannelOffline { .. }
-        | Problem::ChannelStarting { .. }
-        | Problem::BroadcastUnknown
-        | Problem::BroadcastEnded { .. }
-        | Problem::MediaUnknown
-        | Problem::MediaMissing
-        | Problem::TooFarAhead
-        | Problem::HeldTooLong { .. }
-        | Problem::TooManyHeld
-        | Problem::Overloaded
-        | Problem::NotReady
-        | Problem::Refused(_) => {}
+    if let Problem::Route(RouteError::Method) = problem {
+        headers.insert(header::ALLOW, ALLOW);
+    }
+    if let Problem::RangeOutside { len } = problem {
+        let range = HeaderValue::from_str(&format!("bytes */{len}"));
+        headers.insert(header::CONTENT_RANGE, range.expect("digits make a field value"));
     }
 }
 

@@ -81,136 +81,129 @@ const LASTING_KEPT: Duration = Duration::from_secs(60);
 /// When a viewer who found no room may try again: memory frees when a broadcast ends.
 const OVERLOADED_RETRY: u32 = 10;
 
+/// What is to be said of a problem whatever the case: one row for each, in [`Problem::facts`].
+struct Facts {
+    blame: Blame,
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+    keep: Keep,
+}
+
+/// The asker's fault, and perhaps no fault a moment later.
+fn asked(status: StatusCode, name: &'static str, title: &'static str) -> Facts {
+    Facts { blame: Blame::Peer, status, name, title, keep: Keep::For(PASSING_KEPT) }
+}
+
+/// The asker's fault, and a matter of this one connection.
+fn wrong(status: StatusCode, name: &'static str, title: &'static str) -> Facts {
+    Facts { keep: Keep::Never, ..asked(status, name, title) }
+}
+
+/// Nobody's fault: the same request is answered when it is asked again.
+fn later(blame: Blame, name: &'static str, title: &'static str) -> Facts {
+    Facts { blame, ..asked(StatusCode::SERVICE_UNAVAILABLE, name, title) }
+}
+
+fn refused(refusal: &Refusal) -> Facts {
+    let (status, title) = match refusal {
+        Refusal::BroadcastsClosed(_) => (StatusCode::GONE, "New broadcasts are closed"),
+        Refusal::KeysClosed(_) => (StatusCode::GONE, "New channels and stream keys are closed"),
+        Refusal::WatchingClosed(_) => (StatusCode::GONE, "Live broadcasts have ended"),
+        Refusal::NodeDraining => (StatusCode::SERVICE_UNAVAILABLE, "This server is about to stop"),
+        Refusal::ClockUntrusted(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The clock of this server is wrong")
+        }
+    };
+    let keep = match refusal.as_closed() {
+        // While an operator can still move the closing, nobody keeps it.
+        Some(closed) if closed.revocable => Keep::Never,
+        Some(_) => Keep::For(LASTING_KEPT),
+        None => Keep::Never,
+    };
+    Facts { blame: refusal.blame(), status, name: refusal.as_str(), title, keep }
+}
+
+fn routed(err: &RouteError) -> Facts {
+    const QUERY: (&str, &str) = ("query-too-long", "Query too long");
+    match err {
+        RouteError::NotFound => asked(StatusCode::NOT_FOUND, "not-found", "Nothing here"),
+        RouteError::Method => asked(StatusCode::METHOD_NOT_ALLOWED, "method", "Reading only"),
+        RouteError::AddressTooLong { .. } => {
+            asked(StatusCode::URI_TOO_LONG, "address-too-long", "Address too long")
+        }
+        RouteError::QueryTooLong { .. } | RouteError::TooManyPairs { .. } => {
+            asked(StatusCode::BAD_REQUEST, QUERY.0, QUERY.1)
+        }
+    }
+}
+
 impl Problem {
-    /// Whose fault it is.
-    pub fn blame(&self) -> Blame {
+    fn facts(&self) -> Facts {
+        const MISSING: StatusCode = StatusCode::NOT_FOUND;
+        const WRONG: StatusCode = StatusCode::BAD_REQUEST;
         match self {
-            Self::Route(_)
-            | Self::Directives(_)
-            | Self::Framing
-            | Self::BodyTooLarge
-            | Self::BodyCoding
-            | Self::HostMissing
-            | Self::HostUnknown
-            | Self::ChannelUnknown
-            | Self::ChannelOffline { .. }
-            | Self::ChannelStarting { .. }
-            | Self::BroadcastUnknown
-            | Self::BroadcastEnded { .. }
-            | Self::MediaUnknown
-            | Self::MediaMissing
-            | Self::TooFarAhead
-            | Self::RangeOutside { .. } => Blame::Peer,
-            Self::HeldTooLong { .. } => Blame::Upstream,
-            Self::TooManyHeld | Self::Overloaded | Self::NotReady => Blame::Policy,
-            Self::Refused(refusal) => refusal.blame(),
+            Self::Route(err) => routed(err),
+            Self::Refused(refusal) => refused(refusal),
+            Self::Directives(_) => asked(WRONG, "directives", "Wrong delivery directives"),
+            Self::Framing => wrong(WRONG, "framing", "Ambiguous request"),
+            Self::BodyTooLarge => {
+                wrong(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body not taken")
+            }
+            Self::BodyCoding => {
+                wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "body-coding", "Coded body not taken")
+            }
+            Self::HostMissing => wrong(WRONG, "host-missing", "No host named"),
+            Self::HostUnknown => {
+                wrong(StatusCode::MISDIRECTED_REQUEST, "host-unknown", "Another host's address")
+            }
+            Self::ChannelUnknown => asked(MISSING, "channel-unknown", "No such channel"),
+            Self::ChannelOffline { .. } => asked(MISSING, "channel-offline", "Channel offline"),
+            Self::ChannelStarting { .. } => {
+                later(Blame::Peer, "channel-starting", "Channel starting")
+            }
+            Self::BroadcastUnknown => asked(MISSING, "broadcast-unknown", "No such broadcast"),
+            Self::BroadcastEnded { .. } => Facts {
+                keep: Keep::For(LASTING_KEPT),
+                ..asked(StatusCode::GONE, "broadcast-ended", "Broadcast ended")
+            },
+            Self::MediaUnknown => asked(MISSING, "media-unknown", "No such media"),
+            Self::MediaMissing => asked(MISSING, "media-missing", "Media missing"),
+            Self::TooFarAhead => asked(WRONG, "too-far-ahead", "Too far ahead"),
+            Self::RangeOutside { .. } => {
+                asked(StatusCode::RANGE_NOT_SATISFIABLE, "range-outside", "Range outside")
+            }
+            Self::HeldTooLong { .. } => later(Blame::Upstream, "held-too-long", "Media late"),
+            Self::TooManyHeld => later(Blame::Policy, "too-many-held", "Too many waiting"),
+            Self::Overloaded => later(Blame::Policy, "overloaded", "No room for more viewers"),
+            Self::NotReady => {
+                Facts { keep: Keep::Never, ..later(Blame::Policy, "not-ready", "Not ready") }
+            }
         }
     }
 
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        self.facts().blame
+    }
+
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Route(RouteError::NotFound)
-            | Self::ChannelUnknown
-            | Self::ChannelOffline { .. }
-            | Self::BroadcastUnknown
-            | Self::MediaUnknown
-            | Self::MediaMissing => StatusCode::NOT_FOUND,
-            Self::Route(RouteError::Method) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Route(RouteError::AddressTooLong { .. }) => StatusCode::URI_TOO_LONG,
-            Self::Route(RouteError::QueryTooLong { .. } | RouteError::TooManyPairs { .. })
-            | Self::Directives(_)
-            | Self::Framing
-            | Self::HostMissing
-            | Self::TooFarAhead => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::HostUnknown => StatusCode::MISDIRECTED_REQUEST,
-            Self::BroadcastEnded { .. } => StatusCode::GONE,
-            Self::RangeOutside { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
-            Self::ChannelStarting { .. }
-            | Self::HeldTooLong { .. }
-            | Self::TooManyHeld
-            | Self::Overloaded
-            | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Refused(refusal) => match refusal {
-                Refusal::BroadcastsClosed(_)
-                | Refusal::KeysClosed(_)
-                | Refusal::WatchingClosed(_) => StatusCode::GONE,
-                Refusal::NodeDraining | Refusal::ClockUntrusted(_) => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
-            },
-        }
+        self.facts().status
     }
 
     /// The last word of the document's `type`; also what logs call it.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Route(RouteError::NotFound) => "not-found",
-            Self::Route(RouteError::Method) => "method",
-            Self::Route(RouteError::AddressTooLong { .. }) => "address-too-long",
-            Self::Route(RouteError::QueryTooLong { .. } | RouteError::TooManyPairs { .. }) => {
-                "query-too-long"
-            }
-            Self::Directives(_) => "directives",
-            Self::Framing => "framing",
-            Self::BodyTooLarge => "body-too-large",
-            Self::BodyCoding => "body-coding",
-            Self::HostMissing => "host-missing",
-            Self::HostUnknown => "host-unknown",
-            Self::ChannelUnknown => "channel-unknown",
-            Self::ChannelOffline { .. } => "channel-offline",
-            Self::ChannelStarting { .. } => "channel-starting",
-            Self::BroadcastUnknown => "broadcast-unknown",
-            Self::BroadcastEnded { .. } => "broadcast-ended",
-            Self::MediaUnknown => "media-unknown",
-            Self::MediaMissing => "media-missing",
-            Self::TooFarAhead => "too-far-ahead",
-            Self::HeldTooLong { .. } => "held-too-long",
-            Self::TooManyHeld => "too-many-held",
-            Self::Overloaded => "overloaded",
-            Self::RangeOutside { .. } => "range-outside",
-            Self::NotReady => "not-ready",
-            Self::Refused(refusal) => refusal.as_str(),
-        }
+        self.facts().name
     }
 
     /// One sentence that stays the same from case to case.
     pub(super) fn title(&self) -> &'static str {
-        match self {
-            Self::Route(RouteError::NotFound) => "Nothing here",
-            Self::Route(RouteError::Method) => "Reading only",
-            Self::Route(RouteError::AddressTooLong { .. }) => "Address too long",
-            Self::Route(RouteError::QueryTooLong { .. } | RouteError::TooManyPairs { .. }) => {
-                "Query too long"
-            }
-            Self::Directives(_) => "Wrong delivery directives",
-            Self::Framing => "Ambiguous request",
-            Self::BodyTooLarge => "Body not taken",
-            Self::BodyCoding => "Coded body not taken",
-            Self::HostMissing => "No host named",
-            Self::HostUnknown => "Another host's address",
-            Self::ChannelUnknown => "No such channel",
-            Self::ChannelOffline { .. } => "Channel offline",
-            Self::ChannelStarting { .. } => "Channel starting",
-            Self::BroadcastUnknown => "No such broadcast",
-            Self::BroadcastEnded { .. } => "Broadcast ended",
-            Self::MediaUnknown => "No such media",
-            Self::MediaMissing => "Media missing",
-            Self::TooFarAhead => "Too far ahead",
-            Self::HeldTooLong { .. } => "Media late",
-            Self::TooManyHeld => "Too many waiting",
-            Self::Overloaded => "No room for more viewers",
-            Self::RangeOutside { .. } => "Range outside",
-            Self::NotReady => "Not ready",
-            Self::Refused(refusal) => match refusal {
-                Refusal::BroadcastsClosed(_) => "New broadcasts are closed",
-                Refusal::KeysClosed(_) => "New channels and stream keys are closed",
-                Refusal::WatchingClosed(_) => "Live broadcasts have ended",
-                Refusal::NodeDraining => "This server is about to stop",
-                Refusal::ClockUntrusted(_) => "The clock of this server is wrong",
-            },
-        }
+        self.facts().title
+    }
+
+    /// How long the answer may be kept.
+    pub(super) fn keep(&self) -> Keep {
+        self.facts().keep
     }
 
     /// Seconds after which asking again makes sense.
@@ -219,60 +212,8 @@ impl Problem {
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(seconds)
     }
 
-    /// How long the answer may be kept.
-    pub(super) fn keep(&self) -> Keep {
-        match self {
-            Self::Route(_)
-            | Self::Directives(_)
-            | Self::ChannelUnknown
-            | Self::ChannelOffline { .. }
-            | Self::ChannelStarting { .. }
-            | Self::BroadcastUnknown
-            | Self::MediaUnknown
-            | Self::MediaMissing
-            | Self::TooFarAhead
-            | Self::HeldTooLong { .. }
-            | Self::TooManyHeld
-            | Self::Overloaded
-            | Self::RangeOutside { .. } => Keep::For(PASSING_KEPT),
-            Self::BroadcastEnded { .. } => Keep::For(LASTING_KEPT),
-            Self::Framing
-            | Self::BodyTooLarge
-            | Self::BodyCoding
-            | Self::HostMissing
-            | Self::HostUnknown
-            | Self::NotReady => Keep::Never,
-            Self::Refused(refusal) => match refusal.as_closed() {
-                // While an operator can still move the closing, nobody keeps it.
-                Some(closed) if closed.revocable => Keep::Never,
-                Some(_) => Keep::For(LASTING_KEPT),
-                None => Keep::Never,
-            },
-        }
-    }
-
     /// The connection cannot be trusted to stand at the beginning of a request afterwards.
     pub(super) fn ends_connection(&self) -> bool {
-        match self {
-            Self::Framing | Self::BodyTooLarge | Self::BodyCoding => true,
-            Self::Route(_)
-            | Self::Directives(_)
-            | Self::HostMissing
-            | Self::HostUnknown
-            | Self::ChannelUnknown
-            | Self::ChannelOffline { .. }
-            | Self::ChannelStarting { .. }
-            | Self::BroadcastUnknown
-            | Self::BroadcastEnded { .. }
-            | Self::MediaUnknown
-            | Self::MediaMissing
-            | Self::TooFarAhead
-            | Self::HeldTooLong { .. }
-            | Self::TooManyHeld
-            | Self::Overloaded
-            | Self::RangeOutside { .. }
-            | Self::NotReady
-            | Self::Refused(_) => false,
-        }
+        matches!(self, Self::Framing | Self::BodyTooLarge | Self::BodyCoding)
     }
 }
