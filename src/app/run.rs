@@ -98,7 +98,7 @@ async fn serve(args: &ServeArgs, sources: Sources) -> Result<ExitCode, Failure> 
     let welcome = Welcome {
         http: app.http(),
         rtmp: app.rtmp(),
-        public_url: app.config().public_url.as_deref(),
+        public_url: app.config().public_url.as_ref(),
         first: app.first(),
         rehearsal: rehearse_at,
     };
@@ -121,7 +121,7 @@ async fn serve_demo(sources: Sources) -> Result<ExitCode, Failure> {
     let welcome = Welcome {
         http: app.http(),
         rtmp: app.rtmp(),
-        public_url: app.config().public_url.as_deref(),
+        public_url: app.config().public_url.as_ref(),
         first: None,
         rehearsal: None,
     };

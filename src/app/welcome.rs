@@ -3,14 +3,14 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::base::{ChannelId, Secret, WallTime};
+use crate::base::{ChannelId, Secret, WallTime, WebAddress};
 
 /// The facts a newcomer needs.
 #[derive(Debug)]
 pub(super) struct Welcome<'a> {
     pub(super) http: SocketAddr,
     pub(super) rtmp: SocketAddr,
-    pub(super) public_url: Option<&'a str>,
+    pub(super) public_url: Option<&'a WebAddress>,
     /// The channel and key made at the first start: the one time the key is shown.
     pub(super) first: Option<(&'a ChannelId, &'a Secret)>,
     /// The instant of a rehearsal.
@@ -65,24 +65,28 @@ impl Welcome<'_> {
 
     fn page(&self) -> String {
         match self.public_url {
-            Some(url) => url.to_owned(),
-            None => format!("http://{}", authority(self.http, 80)),
+            Some(url) => url.to_string(),
+            None => format!("http://{}", authority(host(self.http), self.http.port(), 80)),
         }
     }
 
     fn ingest(&self) -> String {
-        format!("rtmp://{}/live", authority(self.rtmp, 1935))
+        let host = self.public_url.map_or_else(|| host(self.rtmp), |url| url.host().to_owned());
+        format!("rtmp://{}/live", authority(host, self.rtmp.port(), 1935))
     }
 }
 
-/// Host and port as a person on this machine types them.
-fn authority(addr: SocketAddr, usual_port: u16) -> String {
-    let host = match addr.ip() {
+/// A host as a person on this machine types it.
+fn host(addr: SocketAddr) -> String {
+    match addr.ip() {
         ip if ip.is_unspecified() || ip.is_loopback() => "localhost".to_owned(),
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    if addr.port() == usual_port { host } else { format!("{host}:{}", addr.port()) }
+    }
+}
+
+fn authority(host: String, port: u16, usual_port: u16) -> String {
+    if port == usual_port { host } else { format!("{host}:{port}") }
 }
 
 #[cfg(test)]
@@ -106,6 +110,14 @@ mod tests {
         assert!(text.contains("Server       rtmp://localhost/live"), "{text}");
         assert!(text.contains("Stream Key   k_secret"), "{text}");
         assert!(text.contains("http://localhost:8080/main"), "{text}");
+    }
+
+    #[test]
+    fn a_public_address_is_what_people_are_told() {
+        let url = WebAddress::parse("https://video.example").unwrap();
+        let text = Welcome { public_url: Some(&url), ..welcome(None) }.render();
+        assert!(text.contains("https://video.example/\n"), "{text}");
+        assert!(text.contains("rtmp://video.example/live"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Words every room shares: identifiers, the three kinds of time, limits, pressure, blame, secrets.
-//! No socket, no task, no policy; the only call to the system clock in the project is in
-//! `base::time`. Read [`MediaTime`] and [`Clock`] first.
+//! Words every room shares: identifiers, the three kinds of time, limits, pressure, blame, secrets,
+//! web addresses. No socket, no task, no policy; the only call to the system clock in the project
+//! is in `base::time`. Read [`MediaTime`] and [`Clock`] first.
 
 mod blame;
 mod ids;
@@ -8,6 +8,7 @@ mod limits;
 mod pressure;
 mod secret;
 mod time;
+mod web_address;
 
 pub use blame::Blame;
 pub use ids::{BroadcastId, ChannelId, ConnId, IdError, KeyId, MediaSeq, PartIndex};
@@ -15,3 +16,4 @@ pub use limits::Limits;
 pub use pressure::{Pressure, PressureGauge};
 pub use secret::Secret;
 pub use time::{Clock, MediaTime, MonoTime, Now, ShiftedClock, SystemClock, WallTime};
+pub use web_address::WebAddress;

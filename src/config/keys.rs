@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{parse_duration, parse_list, parse_listen, render_duration};
-use crate::base::Limits;
+use crate::base::{Limits, WebAddress};
 use crate::gate::ScheduleSettings;
 use crate::{hls, hub};
 
@@ -12,8 +12,8 @@ use crate::{hls, hub};
 pub struct Config {
     pub http_listen: SocketAddr,
     pub https_listen: Option<SocketAddr>,
-    /// What `https://` or `http://` address viewers use, where a proxy stands in front.
-    pub public_url: Option<String>,
+    /// The address that viewers use: pages name it as their own, and newcomers are told it.
+    pub public_url: Option<WebAddress>,
     pub http_hosts: Vec<String>,
     pub http_trusted_proxies: Vec<IpAddr>,
     pub rtmp_listen: SocketAddr,
@@ -140,8 +140,8 @@ pub(super) const SETTINGS: &[Key] = &[
         "http.public_url",
         "an address such as \"https://video.example\"",
         Reload::Restart,
-        |c, v| put(&mut c.public_url, web_address(v).map(Some)),
-        |c| c.public_url.clone(),
+        |c, v| put(&mut c.public_url, WebAddress::parse(v).map(Some)),
+        |c| c.public_url.as_ref().map(WebAddress::to_string),
     ),
     Key::new(
         "http.hosts",
@@ -290,9 +290,4 @@ fn text(value: &str) -> Option<String> {
 
 fn path(value: &str) -> Option<PathBuf> {
     (!value.is_empty() && !value.contains('\0')).then(|| value.into())
-}
-
-fn web_address(value: &str) -> Option<String> {
-    let web = value.starts_with("https://") || value.starts_with("http://");
-    web.then(|| value.trim_end_matches('/').to_owned())
 }
