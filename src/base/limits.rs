@@ -124,6 +124,8 @@ pub struct Limits {
     pub blocked_requests_max: usize,
     /// Requests held on one broadcast.
     pub blocked_requests_per_broadcast_max: usize,
+    /// Requests held for one address (one /64 for IPv6), which a trusted proxy may name.
+    pub blocked_requests_per_address_max: usize,
     /// Requests held on one connection.
     pub blocked_requests_per_connection_max: usize,
     /// Request line, in bytes.
@@ -218,6 +220,7 @@ impl Default for Limits {
             send_stall_max: Duration::from_secs(10),
             blocked_requests_max: 50_000,
             blocked_requests_per_broadcast_max: 50_000,
+            blocked_requests_per_address_max: 20_000,
             blocked_requests_per_connection_max: 100,
             request_line_bytes_max: 8 * KIB,
             request_headers_max: 100,

@@ -107,6 +107,7 @@ pub(super) const LIMITS: &[Key] = &[
     duration!(send_stall_max),
     count!(blocked_requests_max),
     count!(blocked_requests_per_broadcast_max),
+    count!(blocked_requests_per_address_max),
     count!(blocked_requests_per_connection_max),
     bytes!(request_line_bytes_max),
     count!(request_headers_max),

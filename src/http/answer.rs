@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -34,6 +35,8 @@ pub(super) trait Site: Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct Visit {
     pub(super) conn: ConnId,
+    /// The other end of the connection; `None` for a pipe within the process.
+    pub(super) peer: Option<IpAddr>,
     /// Number of the request on its connection, from 1.
     pub(super) number: u64,
     /// The request comes with a body.
@@ -48,6 +51,7 @@ pub(super) struct Visit {
 pub(super) struct Visits<H> {
     pub(super) site: Arc<H>,
     pub(super) conn: ConnId,
+    pub(super) peer: Option<IpAddr>,
     pub(super) tls: bool,
     pub(super) pulse: Arc<Pulse>,
     /// Where bytes of bodies are counted.
@@ -63,6 +67,7 @@ impl<H: Site, B: Body> Service<Request<B>> for Visits<H> {
         let unanswered = self.pulse.begin_request();
         let visit = Visit {
             conn: self.conn,
+            peer: self.peer,
             number: self.pulse.requests(),
             has_body: !request.body().is_end_stream(),
             tls: self.tls,

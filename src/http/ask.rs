@@ -1,7 +1,10 @@
+use std::net::IpAddr;
+
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Version};
 
 use super::answer::Visit;
+use super::client::{Proxies, household};
 use super::route::{RouteClass, Verb};
 use crate::base::ConnId;
 use crate::web::Lang;
@@ -21,6 +24,8 @@ pub(super) struct Ask {
     pub(super) tls: bool,
     pub(super) if_none_match: Option<HeaderValue>,
     pub(super) range: Option<HeaderValue>,
+    /// Who asks, as one household; a trusted proxy may have said so.
+    pub(super) client: Option<IpAddr>,
     pub(super) id: RequestId,
 }
 
@@ -38,7 +43,13 @@ impl std::fmt::Display for RequestId {
 }
 
 impl Ask {
-    pub(super) fn new(verb: Verb, class: RouteClass, request: &Request<()>, visit: &Visit) -> Self {
+    pub(super) fn new(
+        verb: Verb,
+        class: RouteClass,
+        request: &Request<()>,
+        visit: &Visit,
+        proxies: &Proxies,
+    ) -> Self {
         let headers = request.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let readable = class.is_read_by_people();
@@ -53,6 +64,7 @@ impl Ask {
             tls: visit.tls,
             if_none_match: headers.get(header::IF_NONE_MATCH).and_then(copy),
             range: range_in_force(headers),
+            client: proxies.client(visit.peer, headers).map(household),
             id: RequestId { conn: visit.conn, number: visit.number },
         }
     }

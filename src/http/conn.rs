@@ -1,4 +1,5 @@
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -62,6 +63,8 @@ pub(super) struct Setting<H> {
 pub(super) struct Line<S> {
     pub(super) io: S,
     pub(super) id: ConnId,
+    /// `None` for a pipe within the process.
+    pub(super) peer: Option<IpAddr>,
     /// Told by ALPN; otherwise the first bytes decide.
     pub(super) protocol: Option<Protocol>,
     pub(super) tls: bool,
@@ -100,6 +103,7 @@ where
     let visits = Visits {
         site: Arc::clone(&setting.site),
         conn: line.id,
+        peer: line.peer,
         tls: line.tls,
         pulse: Arc::clone(&pulse),
         bytes_out: setting.metrics.bytes_out(),

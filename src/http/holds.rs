@@ -1,18 +1,19 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::counts::Counts;
 use super::metrics::{Counted, Metrics};
 use super::watchdog::Pulse;
 use crate::base::{BroadcastId, Limits};
 
 /// Counts the requests that wait for media, and says no when one more would be too many: over
-/// all, on one broadcast, on one connection (W4).
+/// all, on one broadcast, for one address, on one connection (W4).
 #[derive(Debug)]
 pub(super) struct Holds {
     total_max: usize,
     per_broadcast_max: usize,
+    per_address_max: usize,
     per_connection_max: usize,
     metrics: Metrics,
     table: Arc<Mutex<Table>>,
@@ -21,7 +22,15 @@ pub(super) struct Holds {
 #[derive(Debug, Default)]
 struct Table {
     total: usize,
-    by_broadcast: HashMap<BroadcastId, usize>,
+    by_broadcast: Counts<BroadcastId>,
+    by_address: Counts<IpAddr>,
+}
+
+/// Who holds a request: the address it counts for, if that is known, and its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Holder {
+    pub(super) address: Option<IpAddr>,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// One held request. Dropping it, also because the viewer left, gives its place back (W6).
@@ -29,7 +38,7 @@ struct Table {
 pub(super) struct Hold {
     table: Arc<Mutex<Table>>,
     broadcast: BroadcastId,
-    pulse: Arc<Pulse>,
+    holder: Holder,
     _counted: Counted,
 }
 
@@ -38,48 +47,45 @@ impl Holds {
         Self {
             total_max: limits.blocked_requests_max,
             per_broadcast_max: limits.blocked_requests_per_broadcast_max,
+            per_address_max: limits.blocked_requests_per_address_max,
             per_connection_max: limits.blocked_requests_per_connection_max,
             metrics,
             table: Arc::default(),
         }
     }
 
-    /// A place for a request of the connection behind `pulse`; `None` when there is none.
-    pub(super) fn take(&self, broadcast: BroadcastId, pulse: &Arc<Pulse>) -> Option<Hold> {
-        if self.per_connection_max <= pulse.held.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// A place for a request of `holder`; `None` when there is none.
+    pub(super) fn take(&self, broadcast: BroadcastId, holder: Holder) -> Option<Hold> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.total_max <= table.total {
+        let here = holder.pulse.held.load(Ordering::Relaxed);
+        let of_address = holder.address.map_or(0, |address| table.by_address.of(&address));
+        if self.total_max <= table.total
+            || self.per_broadcast_max <= table.by_broadcast.of(&broadcast)
+            || self.per_address_max <= of_address
+            || self.per_connection_max <= here
+        {
             return None;
         }
-        let count = table.by_broadcast.entry(broadcast).or_insert(0);
-        if self.per_broadcast_max <= *count {
-            return None;
-        }
-        *count += 1;
         table.total += 1;
+        table.by_broadcast.add(broadcast);
+        if let Some(address) = holder.address {
+            table.by_address.add(address);
+        }
         drop(table);
-        pulse.held.fetch_add(1, Ordering::Relaxed);
-        Some(Hold {
-            table: Arc::clone(&self.table),
-            broadcast,
-            pulse: Arc::clone(pulse),
-            _counted: self.metrics.count_held(),
-        })
+        holder.pulse.held.fetch_add(1, Ordering::Relaxed);
+        let counted = self.metrics.count_held();
+        Some(Hold { table: Arc::clone(&self.table), broadcast, holder, _counted: counted })
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.pulse.held.fetch_sub(1, Ordering::Relaxed);
+        self.holder.pulse.held.fetch_sub(1, Ordering::Relaxed);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.total -= 1;
-        if let Entry::Occupied(mut count) = table.by_broadcast.entry(self.broadcast) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        table.by_broadcast.remove(&self.broadcast);
+        if let Some(address) = &self.holder.address {
+            table.by_address.remove(address);
         }
     }
 }
@@ -90,50 +96,70 @@ mod tests {
 
     use super::*;
 
-    fn holds(total: usize, per_broadcast: usize, per_connection: usize) -> Holds {
-        let limits = Limits {
-            blocked_requests_max: total,
-            blocked_requests_per_broadcast_max: per_broadcast,
-            blocked_requests_per_connection_max: per_connection,
+    /// The smallest limits that let one request through, with `change` made to them.
+    fn holds(change: impl FnOnce(&mut Limits)) -> Holds {
+        let mut limits = Limits {
+            blocked_requests_max: 9,
+            blocked_requests_per_broadcast_max: 9,
+            blocked_requests_per_address_max: 9,
+            blocked_requests_per_connection_max: 9,
             ..Limits::default()
         };
+        change(&mut limits);
         Holds::new(&limits, Metrics::new(&mut Registry::default()))
     }
 
-    /// W4: each of the three limits is reached alone.
+    fn holder(address: &str) -> Holder {
+        Holder { address: address.parse().ok(), pulse: Arc::default() }
+    }
+
+    /// W4: each of the four limits is reached alone, and a place comes back.
     #[test]
-    fn holds_are_limited_three_ways() {
+    fn holds_are_limited_four_ways() {
         let (one, other) = (BroadcastId::new(1), BroadcastId::new(2));
-        let [here, there] = [(); 2].map(|()| Arc::new(Pulse::default()));
+        let (here, there) = (holder("192.0.2.1"), holder("192.0.2.2"));
+        let nearby = holder("192.0.2.1");
 
-        let holds_total = holds(1, 9, 9);
-        let held = holds_total.take(one, &here).unwrap();
-        assert!(holds_total.take(other, &there).is_none());
+        let total = holds(|limits| limits.blocked_requests_max = 1);
+        let held = total.take(one, here.clone()).unwrap();
+        assert!(total.take(other, there.clone()).is_none());
         drop(held);
-        holds_total.take(other, &there).unwrap();
+        total.take(other, there.clone()).unwrap();
 
-        let holds_broadcast = holds(9, 1, 9);
-        let _held = holds_broadcast.take(one, &here).unwrap();
-        assert!(holds_broadcast.take(one, &there).is_none());
-        holds_broadcast.take(other, &there).unwrap();
+        let broadcast = holds(|limits| limits.blocked_requests_per_broadcast_max = 1);
+        let _held = broadcast.take(one, here.clone()).unwrap();
+        assert!(broadcast.take(one, there.clone()).is_none());
+        broadcast.take(other, there.clone()).unwrap();
 
-        let holds_connection = holds(9, 9, 2);
-        let _second = holds_connection.take(one, &here).unwrap();
-        assert!(holds_connection.take(other, &here).is_none());
-        holds_connection.take(one, &there).unwrap();
+        let address = holds(|limits| limits.blocked_requests_per_address_max = 1);
+        let held = address.take(one, here.clone()).unwrap();
+        assert!(address.take(other, nearby.clone()).is_none());
+        address.take(one, there.clone()).unwrap();
+        drop(held);
+        let _all = [(); 3].map(|()| address.take(one, holder("unknown")).unwrap());
+        address.take(other, nearby.clone()).unwrap();
+
+        let connection = holds(|limits| limits.blocked_requests_per_connection_max = 1);
+        let held = connection.take(one, there.clone()).unwrap();
+        assert!(connection.take(other, there.clone()).is_none());
+        connection.take(one, nearby).unwrap();
+        drop(held);
+        connection.take(other, there).unwrap();
     }
 
     /// W6: nothing remains of a hold that ended.
     #[test]
     fn the_gauge_returns_to_zero() {
-        let holds = holds(9, 9, 9);
-        let pulse = Arc::new(Pulse::default());
-        let held: Vec<_> = (0..4).map(|n| holds.take(BroadcastId::new(n), &pulse)).collect();
+        let holds = holds(|_| {});
+        let holder = holder("192.0.2.1");
+        let held: Vec<_> =
+            (0..4).map(|n| holds.take(BroadcastId::new(n), holder.clone())).collect();
         assert_eq!(holds.metrics.held(), 4);
         drop(held);
         assert_eq!(holds.metrics.held(), 0);
-        assert_eq!(pulse.held.load(Ordering::Relaxed), 0);
+        assert_eq!(holder.pulse.held.load(Ordering::Relaxed), 0);
         let table = holds.table.lock().unwrap();
-        assert_eq!((table.total, table.by_broadcast.len()), (0, 0));
+        let keys = (table.by_broadcast.keys(), table.by_address.keys());
+        assert_eq!((table.total, keys), (0, (0, 0)));
     }
 }

@@ -11,6 +11,7 @@ use super::ask::Ask;
 use super::body::PartBody;
 use super::directives::{AskError, Directives, Skip};
 use super::fields;
+use super::holds::Holder;
 use super::range::{self, RangeAsk};
 use super::site::{Good, Viewers};
 use super::status::{Keep, Problem};
@@ -192,7 +193,8 @@ fn hold(
     now: Now,
     found: impl Future<Output = Result<Found, Problem>> + Send + 'static,
 ) -> Answer {
-    let Some(place) = site.holds.take(broadcast, &visit.pulse) else {
+    let holder = Holder { address: ask.client, pulse: Arc::clone(&visit.pulse) };
+    let Some(place) = site.holds.take(broadcast, holder) else {
         return answer(site, &ask, Err(Problem::TooManyHeld), now);
     };
     let site = Arc::clone(site);

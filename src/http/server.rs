@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, debug_span, warn};
 
 use super::admin::{Admin, Encoder};
 use super::answer::Site;
+use super::client::Proxies;
 use super::conn::{self, Ended, Line, Setting};
 use super::metrics::Metrics;
 use super::site::{Context, Readiness, Viewers};
@@ -43,7 +44,7 @@ pub struct Server {
 impl Server {
     /// Connections become tasks of `tracker`, which the application waits for when it stops.
     pub fn new(context: Context, tracker: TaskTracker) -> Self {
-        let slots = Slots::new(&context.limits, &context.settings.trusted_proxies);
+        let slots = Slots::new(&context.limits, Proxies::new(&context.settings.trusted_proxies));
         let setting = Setting {
             limits: Arc::clone(&context.limits),
             metrics: context.metrics.clone(),
@@ -89,7 +90,7 @@ impl AdminServer {
         limits: Arc<Limits>,
         tracker: TaskTracker,
     ) -> Self {
-        let slots = Slots::new(&limits, &[]);
+        let slots = Slots::new(&limits, Proxies::default());
         let site = Arc::new(Admin::new(encoder, readiness));
         Self { door: Door::new(Setting { site, limits, metrics, tracker }, slots) }
     }
@@ -194,11 +195,13 @@ impl<H: Site> Door<H> {
             let io = Outflow::new(io, Arc::clone(&pulse));
             let ended = match tls {
                 None => {
-                    let line = Line { io, id, protocol: None, tls: false, pulse };
+                    let line = Line { io, id, peer, protocol: None, tls: false, pulse };
                     conn::serve(line, &setting, &stop).await
                 }
                 // On the heap, so that plain connections are not as large as encrypted ones.
-                Some(tls) => Box::pin(serve_encrypted(io, id, pulse, &tls, &setting, &stop)).await,
+                Some(tls) => {
+                    Box::pin(serve_encrypted(io, (id, peer), pulse, &tls, &setting, &stop)).await
+                }
             };
             report(&ended, &setting.metrics);
         };
@@ -208,7 +211,7 @@ impl<H: Site> Door<H> {
 
 async fn serve_encrypted<H, S>(
     io: Outflow<S>,
-    id: ConnId,
+    (id, peer): (ConnId, Option<IpAddr>),
     pulse: Arc<Pulse>,
     tls: &Tls,
     setting: &Setting<H>,
@@ -220,7 +223,7 @@ where
 {
     match tls.accept(io, &setting.limits).await {
         Ok((io, protocol)) => {
-            conn::serve(Line { io, id, protocol, tls: true, pulse }, setting, stop).await
+            conn::serve(Line { io, id, peer, protocol, tls: true, pulse }, setting, stop).await
         }
         Err(err) => Ended::NotEncrypted(err),
     }

@@ -11,6 +11,7 @@ use tracing::{debug, trace};
 use super::answer::{Answer, Response, Site, Visit};
 use super::ask::{Ask, RequestId};
 use super::body::PartBody;
+use super::client::Proxies;
 use super::fields::{self, Urgency};
 use super::holds::Holds;
 use super::metrics::Metrics;
@@ -29,7 +30,7 @@ use crate::live::{Directory, PlaylistForm, alias_prefix};
 pub struct Settings {
     /// Host names to answer for; none means any.
     pub hosts: Vec<String>,
-    /// Proxies whose connections belong to many viewers.
+    /// Proxies whose connections belong to many viewers, and who say which.
     pub trusted_proxies: Vec<IpAddr>,
     /// Where to publish, for the page that tells how.
     pub rtmp_port: Option<u16>,
@@ -88,6 +89,7 @@ pub(super) struct Viewers {
     pub(super) notices: Notices,
     pub(super) holds: Holds,
     hosts: Hosts,
+    proxies: Proxies,
 }
 
 /// A good answer, before it is dressed with what every answer carries.
@@ -125,6 +127,7 @@ impl Viewers {
             notices: Notices::new(context.policy.clone(), now),
             holds: Holds::new(&context.limits, context.metrics.clone()),
             hosts: Hosts::new(&context.settings.hosts),
+            proxies: Proxies::new(&context.settings.trusted_proxies),
             context,
         }
     }
@@ -173,7 +176,8 @@ impl Viewers {
         let (mut response, keep) = match result {
             Ok(good) => (good.response, good.keep),
             Err(problem) => {
-                debug!(id = %ask.id, problem = problem.as_str(), "not answered as asked");
+                let (id, client, name) = (ask.id, ask.client, problem.as_str());
+                debug!(%id, ?client, problem = name, "not answered as asked");
                 (self.tell(ask, &problem, now), problem.keep())
             }
         };
@@ -226,20 +230,19 @@ impl Site for Viewers {
             let limits = &self.context.limits;
             Ok(route::parse(request.method(), uri.path(), uri.query(), limits)?)
         });
+        let ask = |verb, class| Ask::new(verb, class, request, visit, &self.proxies);
         match parsed {
             Ok((Verb::Options, route)) => {
-                let ask = Ask::new(Verb::Options, route.class(), request, visit);
-                self.answer_now(&ask, Ok(preflight()), now)
+                self.answer_now(&ask(Verb::Options, route.class()), Ok(preflight()), now)
             }
             Ok((verb, route)) => {
-                let ask = Ask::new(verb, route.class(), request, visit);
+                let ask = ask(verb, route.class());
                 self.dispatch(route, ask, visit, now)
             }
             Err(problem) => {
-                let class = class_of_refused(uri.path());
-                let verb =
-                    if request.method() == hyper::Method::HEAD { Verb::Head } else { Verb::Get };
-                let ask = Ask::new(verb, class, request, visit);
+                let head = request.method() == hyper::Method::HEAD;
+                let verb = if head { Verb::Head } else { Verb::Get };
+                let ask = ask(verb, class_of_refused(uri.path()));
                 self.answer_now(&ask, Err(problem), now)
             }
         }

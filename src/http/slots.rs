@@ -1,8 +1,8 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::client::{Proxies, household};
+use super::counts::Counts;
 use crate::base::Limits;
 
 /// Who holds the connections of all HTTP listeners, counted as a whole and for each address.
@@ -11,14 +11,14 @@ pub(super) struct Slots {
     total_max: usize,
     per_address_max: usize,
     /// Proxies speak for many viewers: only the whole counts for them.
-    trusted: Arc<[IpAddr]>,
+    proxies: Proxies,
     taken: Arc<Mutex<Taken>>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     total: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: Counts<IpAddr>,
 }
 
 /// Why there is no slot for a connection.
@@ -46,28 +46,27 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    pub(super) fn new(limits: &Limits, trusted: &[IpAddr]) -> Self {
+    pub(super) fn new(limits: &Limits, proxies: Proxies) -> Self {
         Self {
             total_max: limits.http_connections_max,
             per_address_max: limits.http_connections_per_address_max,
-            trusted: trusted.into(),
+            proxies,
             taken: Arc::default(),
         }
     }
 
     /// Takes a place for a connection from `peer`; a pipe within the process has no address.
     pub(super) fn take(&self, peer: Option<IpAddr>) -> Result<Slot, NoSlot> {
-        let address = peer.map(bucket).filter(|ip| !self.trusted.contains(ip));
+        let address = peer.filter(|&peer| !self.proxies.trusts(peer)).map(household);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if self.total_max <= taken.total {
             return Err(NoSlot::Total);
         }
         if let Some(address) = address {
-            let count = taken.by_address.entry(address).or_insert(0);
-            if self.per_address_max <= *count {
+            if self.per_address_max <= taken.by_address.of(&address) {
                 return Err(NoSlot::Address);
             }
-            *count += 1;
+            taken.by_address.add(address);
         }
         taken.total += 1;
         Ok(Slot { taken: Arc::clone(&self.taken), address })
@@ -78,23 +77,9 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
-        if let Some(address) = self.address
-            && let Entry::Occupied(mut count) = taken.by_address.entry(address)
-        {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        if let Some(address) = &self.address {
+            taken.by_address.remove(address);
         }
-    }
-}
-
-/// What counts as one address: an IPv4 address, also when it comes mapped into IPv6, or the /64
-/// that one household gets of IPv6.
-fn bucket(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (!0 << 64)).into()),
     }
 }
 
@@ -109,7 +94,7 @@ mod tests {
             ..Limits::default()
         };
         let trusted: Vec<IpAddr> = trusted.iter().map(|text| text.parse().unwrap()).collect();
-        Slots::new(&limits, &trusted)
+        Slots::new(&limits, Proxies::new(&trusted))
     }
 
     fn ip(text: &str) -> Option<IpAddr> {
@@ -127,7 +112,7 @@ mod tests {
         assert_eq!(slots.take(ip("192.0.2.9")).unwrap_err(), NoSlot::Total);
         drop(first);
         drop(slots.take(ip("192.0.2.1")).unwrap());
-        assert_eq!(slots.taken.lock().unwrap().by_address.len(), 1);
+        assert_eq!(slots.taken.lock().unwrap().by_address.keys(), 1);
     }
 
     #[test]

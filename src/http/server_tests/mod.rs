@@ -82,7 +82,7 @@ struct Rig {
 impl Rig {
     fn new(limits: Limits) -> Self {
         let limits = Arc::new(limits);
-        let slots = Slots::new(&limits, &[]);
+        let slots = Slots::new(&limits, Proxies::default());
         let setting = Setting {
             site: Arc::default(),
             metrics: Metrics::new(&mut Registry::default()),
