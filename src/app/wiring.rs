@@ -119,6 +119,7 @@ impl App {
         let tls = tls.map(|c| http::Tls::new(c.server_config(&http::ALPN), &limits));
         let context = http::Context {
             settings: http::Settings {
+                public_url: self.config.public_url.clone(),
                 hosts: self.config.http_hosts.clone(),
                 trusted_proxies: self.config.http_trusted_proxies.clone(),
                 rtmp_port: Some(self.rtmp().port()),

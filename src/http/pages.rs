@@ -46,12 +46,7 @@ pub(super) fn watch(
     channel: &ChannelId,
     now: Now,
 ) -> Result<Good, Problem> {
-    let standing = Standing::of(site, channel, now)?;
-    if let Standing::Closed(refusal) = standing {
-        return gone(site, ask, channel, refusal, Framing::Nobody, now);
-    }
-    let page = watch_page(site, channel, &standing, now);
-    Ok(page_of(web::watch(&visit(site, ask, now), &page), ask, Framing::Nobody))
+    channel_page(site, ask, channel, (web::watch, Framing::Nobody), now)
 }
 
 /// `/embed/<channel>`
@@ -61,12 +56,26 @@ pub(super) fn embed(
     channel: &ChannelId,
     now: Now,
 ) -> Result<Good, Problem> {
+    channel_page(site, ask, channel, (web::embed, Framing::Anybody), now)
+}
+
+fn channel_page(
+    site: &Viewers,
+    ask: &Ask,
+    channel: &ChannelId,
+    (render, framing): (fn(&web::Visit, &web::WatchPage) -> String, Framing),
+    now: Now,
+) -> Result<Good, Problem> {
     let standing = Standing::of(site, channel, now)?;
     if let Standing::Closed(refusal) = standing {
-        return gone(site, ask, channel, refusal, Framing::Anybody, now);
+        return gone(site, ask, channel, refusal, framing, now);
     }
-    let page = watch_page(site, channel, &standing, now);
-    Ok(page_of(web::embed(&visit(site, ask, now), &page), ask, Framing::Anybody))
+    let page = web::WatchPage {
+        channel: channel.clone(),
+        state: standing.state(),
+        status: api::channel_document(site, channel, &standing, now),
+    };
+    Ok(page_of(render(&visit(site, ask, now), &page), ask, framing))
 }
 
 /// `/sunset`: 200 in every phase.
@@ -85,7 +94,13 @@ pub(super) fn without_slash(channel: &ChannelId) -> Good {
     good
 }
 
-/// `/assets/...`, `/favicon.ico`, `/robots.txt`
+/// `/robots.txt`
+pub(super) fn robots() -> Good {
+    let text = Bytes::from_static(web::ROBOTS_TXT.as_bytes());
+    Good::new(PartBody::one(text), fields::TEXT, ASSET_KEPT)
+}
+
+/// `/assets/...`, `/favicon.ico`
 pub(super) fn asset(ask: &Ask, path: &str) -> Result<Good, Problem> {
     let asset = web::find(path).ok_or(Problem::Route(super::route::RouteError::NotFound))?;
     let keep = if asset.immutable { Keep::Always } else { ASSET_KEPT };
@@ -118,19 +133,6 @@ pub(super) fn problem(site: &Viewers, ask: &Ask, problem: &Problem, now: Now) ->
     good.response
 }
 
-fn watch_page(
-    site: &Viewers,
-    channel: &ChannelId,
-    standing: &Standing,
-    now: Now,
-) -> web::WatchPage {
-    web::WatchPage {
-        channel: channel.clone(),
-        state: standing.state(),
-        status: api::channel_document(site, channel, standing, now),
-    }
-}
-
 /// 410: nobody can be live here any more. Who reads it gets the page of the end.
 fn gone(
     site: &Viewers,
@@ -155,6 +157,7 @@ fn visit(site: &Viewers, ask: &Ask, now: Now) -> web::Visit {
     let told = notice.policy.notice(Operation::Start, now.wall).is_some();
     web::Visit {
         lang: ask.lang,
+        public_url: site.context.settings.public_url.clone(),
         now: now.wall,
         rehearsal: notice.policy.is_rehearsal(),
         closing: notice.policy.closing_of(Operation::Start).filter(|_| told),

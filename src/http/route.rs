@@ -46,8 +46,10 @@ pub enum Route<'a> {
     Channel(ChannelId),
     Healthz,
     Readyz,
-    /// `/assets/...`, `/favicon.ico` and `/robots.txt`, by their whole path.
+    /// `/assets/...` and `/favicon.ico`, by their whole path.
     Asset(&'a str),
+    /// `/robots.txt`.
+    Robots,
 }
 
 /// Why an address or a method is refused before anything is looked up.
@@ -158,7 +160,7 @@ impl Route<'_> {
             Self::Index | Self::Watch(_) | Self::Slash(_) | Self::Embed(_) | Self::Sunset => {
                 RouteClass::Page
             }
-            Self::Asset(_) => RouteClass::Asset,
+            Self::Asset(_) | Self::Robots => RouteClass::Asset,
             Self::Multivariant(_) | Self::MultivariantAlias(_) => RouteClass::Multivariant,
             Self::Playlist { .. } => RouteClass::Playlist,
             Self::Media { .. } => RouteClass::Media,
@@ -208,7 +210,8 @@ fn parse_path<'a>(path: &'a str, query: &str) -> Option<Route<'a>> {
         "/healthz" => return Some(Route::Healthz),
         "/readyz" => return Some(Route::Readyz),
         "/api/v1/channels" => return Some(Route::Channels),
-        "/favicon.ico" | "/robots.txt" => return Some(Route::Asset(path)),
+        "/robots.txt" => return Some(Route::Robots),
+        "/favicon.ico" => return Some(Route::Asset(path)),
         _ => {}
     }
     if path.starts_with("/assets/") {

@@ -39,7 +39,7 @@ fn every_address_has_its_route() {
         ("/healthz", Route::Healthz),
         ("/readyz", Route::Readyz),
         ("/favicon.ico", Route::Asset("/favicon.ico")),
-        ("/robots.txt", Route::Asset("/robots.txt")),
+        ("/robots.txt", Route::Robots),
         ("/assets/player-1.js", Route::Asset("/assets/player-1.js")),
     ] {
         assert_eq!(route(target), Ok(expected), "{target}");

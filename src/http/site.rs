@@ -21,13 +21,15 @@ use super::status::{Keep, Problem};
 use super::vet::{Hosts, vet};
 use super::{api, live, pages, problem};
 use crate::accounts::Keys;
-use crate::base::{Clock, Limits, Now, PressureGauge};
+use crate::base::{Clock, Limits, Now, PressureGauge, WebAddress};
 use crate::gate::Policy;
 use crate::live::{Directory, PlaylistForm, alias_prefix};
 
 /// What an operator sets for this room.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// The address that viewers use; without it pages do not say where they are.
+    pub public_url: Option<WebAddress>,
     /// Host names to answer for; none means any.
     pub hosts: Vec<String>,
     /// Proxies whose connections belong to many viewers, and who say which.
@@ -156,6 +158,7 @@ impl Viewers {
             Route::Slash(channel) => Ok(pages::without_slash(&channel)),
             Route::Sunset => Ok(pages::sunset(self, &ask, now)),
             Route::Asset(path) => pages::asset(&ask, path),
+            Route::Robots => Ok(pages::robots()),
             Route::SunsetDocument => Ok(api::sunset(self, now)),
             Route::Channels => Ok(api::channels(self, now)),
             Route::Channel(channel) => api::channel(self, &channel, now),

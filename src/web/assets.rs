@@ -28,6 +28,9 @@ mod bundled {
 
 pub(super) use bundled::{FAVICON_SVG, GHOSTLIGHT_CSS, NOTICES_TXT, PAGE_JS, WATCH_JS};
 
+/// What crawlers are asked to leave alone (RFC 9309).
+pub const ROBOTS_TXT: &str = include_str!("robots.txt");
+
 /// The file under a path such as `/assets/watch-TSMJ6FYU.js` or `/favicon.ico`.
 pub fn find(path: &str) -> Option<&'static Asset> {
     bundled::all().iter().find(|asset| asset.path == path)

@@ -6,7 +6,7 @@ mod assets;
 mod lang;
 mod pages;
 
-pub use assets::{Asset, find};
+pub use assets::{Asset, ROBOTS_TXT, find};
 pub use lang::Lang;
 pub use pages::{
     ChannelState, IndexPage, LiveChannel, Visit, WatchPage, embed, gone, index, not_found, sunset,

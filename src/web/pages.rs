@@ -2,7 +2,7 @@ use askama::Template;
 
 use super::assets::{FAVICON_SVG, GHOSTLIGHT_CSS, NOTICES_TXT, PAGE_JS, WATCH_JS};
 use super::lang::{Lang, PlayerTexts, Texts};
-use crate::base::{ChannelId, WallTime};
+use crate::base::{ChannelId, WallTime, WebAddress};
 use crate::gate::{Change, InstantStatus, OperationState, OperationStatus, StatusDocument, Turn};
 
 /// How a channel stands, for pages and for the status that their script asks for.
@@ -39,6 +39,8 @@ impl ChannelState {
 #[derive(Clone, Debug)]
 pub struct Visit {
     pub lang: Lang,
+    /// Where viewers find this server, if that is known. Never what a request says.
+    pub public_url: Option<WebAddress>,
     pub now: WallTime,
     /// The server plays a time: every page says so.
     pub rehearsal: bool,
@@ -75,22 +77,30 @@ pub struct WatchPage {
 
 /// `/`: who is live, and how to be.
 pub fn index(visit: &Visit, page: &IndexPage) -> String {
-    render(&IndexTemplate { shell: Shell::new(visit, PAGE_JS), page })
+    let shell = Shell::new(visit, PAGE_JS).at("/", "Ghostlight");
+    render(&IndexTemplate { shell, page })
 }
 
 /// `/<channel>`: the player with everything around it.
 pub fn watch(visit: &Visit, page: &WatchPage) -> String {
-    render(&WatchTemplate { shell: Shell::new(visit, WATCH_JS), player: Player::new(visit, page) })
+    render(&WatchTemplate {
+        shell: Shell::of_channel(visit, page),
+        player: Player::new(visit, page),
+    })
 }
 
 /// `/embed/<channel>`: the player alone, for frames on other sites.
 pub fn embed(visit: &Visit, page: &WatchPage) -> String {
-    render(&EmbedTemplate { shell: Shell::new(visit, WATCH_JS), player: Player::new(visit, page) })
+    render(&EmbedTemplate {
+        shell: Shell::of_channel(visit, page),
+        player: Player::new(visit, page),
+    })
 }
 
 /// `/sunset`: what closes when, what still works. It answers 200 in every phase.
 pub fn sunset(visit: &Visit, status: &StatusDocument) -> String {
-    render(&SunsetTemplate { shell: Shell::new(visit, PAGE_JS), status, ended: None })
+    let shell = Shell::new(visit, PAGE_JS).at("/sunset", visit.lang.texts().sunset);
+    render(&SunsetTemplate { shell, status, ended: None })
 }
 
 /// 410: the page of a channel that will never be live again, with the content of [`sunset`].
@@ -112,6 +122,13 @@ struct Shell<'a> {
     style: &'static str,
     favicon: &'static str,
     notices: &'static str,
+    place: Option<Place<'a>>,
+}
+
+/// The one address of a page, whichever way somebody came to it, and its name in a preview.
+struct Place<'a> {
+    address: String,
+    title: &'a str,
 }
 
 impl<'a> Shell<'a> {
@@ -124,7 +141,21 @@ impl<'a> Shell<'a> {
             style: GHOSTLIGHT_CSS,
             favicon: FAVICON_SVG,
             notices: NOTICES_TXT,
+            place: None,
         }
+    }
+
+    /// Of a channel's pages the embedded one is a part of the other.
+    fn of_channel(visit: &'a Visit, page: &'a WatchPage) -> Self {
+        let channel = page.channel.as_str();
+        Self::new(visit, WATCH_JS).at(&format!("/{channel}"), channel)
+    }
+
+    /// Says where the page is, if the server knows its own address.
+    fn at(mut self, path: &str, title: &'a str) -> Self {
+        let public_url = self.visit.public_url.as_ref();
+        self.place = public_url.map(|url| Place { address: format!("{url}{path}"), title });
+        self
     }
 }
 

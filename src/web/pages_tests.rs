@@ -4,7 +4,7 @@ use crate::gate::{Operation, Phase};
 const NOON: WallTime = WallTime::from_unix_millis(1_617_192_000_000);
 
 fn visit(lang: Lang) -> Visit {
-    Visit { lang, now: NOON, rehearsal: false, closing: None }
+    Visit { lang, public_url: None, now: NOON, rehearsal: false, closing: None }
 }
 
 fn channel(name: &str) -> ChannelId {
@@ -205,6 +205,30 @@ fn the_index_says_where_to_publish_until_nobody_can() {
     assert!(index(&visit(Lang::En), &page).contains(":1936/live"));
     page.rtmp_port = None;
     assert!(!index(&visit(Lang::En), &page).contains("rtmp://"));
+}
+
+/// W15: the address in a page is the operator's, and without one there is none.
+#[test]
+fn pages_say_where_they_are_if_that_is_known() {
+    let public_url = WebAddress::parse("https://video.example/tv");
+    let known = Visit { public_url, ..visit(Lang::En) };
+    let page = IndexPage { channels: Vec::new(), rtmp_port: Some(1935) };
+    for (page, path) in [
+        (index(&known, &page), "/"),
+        (watch(&known, &watch_page("{}")), "/demo"),
+        (embed(&known, &watch_page("{}")), "/demo"),
+        (sunset(&known, &declared()), "/sunset"),
+    ] {
+        for start in ["rel=\"canonical\" href", "property=\"og:url\" content"] {
+            let said = format!("{start}=\"https://video.example/tv{path}\"");
+            assert!(page.contains(&said), "{said}: {page}");
+        }
+    }
+    assert!(index(&known, &page).contains("rtmp://video.example/live"));
+    assert!(!not_found(&known).contains("canonical"), "it is at no address");
+    for page in all(&visit(Lang::En)) {
+        assert!(!page.contains("canonical") && !page.contains("og:url"), "{page}");
+    }
 }
 
 #[test]
