@@ -8,12 +8,12 @@ pub struct Metrics {
     pub(super) segments: Counter,
     pub(super) parts: Counter,
     pub(super) gap_parts: Counter,
+    pub(super) gap_segments: Counter,
     pub(super) missed_frames: Counter,
     pub(super) faults: Counter,
     pub(super) renditions: Gauge,
     pub(super) window_bytes: Gauge,
     pub(super) pressure: Gauge,
-    pub(super) held: Gauge,
 }
 
 impl Metrics {
@@ -24,6 +24,8 @@ impl Metrics {
         registry.register("live_segments", "Whole segments listed", made.segments);
         registry.register("live_parts", "Parts listed, missing ones included", made.parts);
         registry.register("live_gap_parts", "Parts of missing media listed", made.gap_parts);
+        let help = "Segments of missing media listed, in long gaps without their parts";
+        registry.register("live_gap_segments", help, made.gap_segments);
         let help = "Frames a packager was too slow to read";
         registry.register("live_missed_frames", help, made.missed_frames);
         registry.register("live_faults", "Packagers that died of a defect", made.faults);
@@ -36,27 +38,6 @@ impl Metrics {
         let help = "Steps of the ladder taken while memory runs out: 1 plain playlists for new \
                     viewers, 2 no new viewers, 3 no new broadcasts";
         registry.register("live_memory_pressure", help, made.pressure);
-        registry.register("live_held_requests", "Requests that wait for media", made.held);
         metrics
-    }
-
-    /// Requests that wait for a version or a part right now.
-    pub fn held_requests(&self) -> i64 {
-        self.held.get()
-    }
-
-    pub(super) fn hold(&self) -> Held {
-        self.held.inc();
-        Held(self.held.clone())
-    }
-}
-
-/// One waiting request; counted until it is dropped.
-#[derive(Debug)]
-pub(super) struct Held(Gauge);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

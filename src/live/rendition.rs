@@ -120,7 +120,6 @@ impl Rendition {
 
     /// Waits for [`Self::published`]; `None` when the broadcast ends without a part. Cancel-safe.
     pub async fn first_published(&self) -> Option<Arc<Published>> {
-        let _held = self.metrics.hold();
         let mut news = self.shown.subscribe();
         let over = |shown: &Shown| matches!(shown, Shown::Withdrawn) || shown.playable().is_some();
         news.wait_for(over).await.ok().and_then(|shown| shown.playable())
@@ -134,9 +133,8 @@ impl Rendition {
             Judged::Refuse(refusal) => return Wait::Refused(refusal),
             Judged::Hold => {}
         }
-        let (mut news, held) = (self.shown.subscribe(), self.metrics.hold());
+        let mut news = self.shown.subscribe();
         Wait::Later(Later::new(async move {
-            let _held = held;
             let over = |shown: &Shown| !matches!(shown.judge(want), Judged::Hold);
             match news.wait_for(over).await.ok()?.judge(want) {
                 Judged::Answer(published) => Some(published),
@@ -303,10 +301,9 @@ impl Rendition {
 
     /// Waits until a part is whole. No byte of it goes out before (6.2.6).
     fn hint(&self, number: u64) -> Later<Media> {
-        let (mut news, held) = (self.shown.subscribe(), self.metrics.hold());
+        let mut news = self.shown.subscribe();
         let window = self.window.clone();
         Later::new(async move {
-            let _held = held;
             // An error means that the rendition is gone; the window still knows all there was.
             let _ = news.wait_for(|shown| shown.has_passed(number)).await;
             let window = window.read().unwrap_or_else(PoisonError::into_inner);
@@ -330,7 +327,10 @@ impl Rendition {
             Cut::Close { .. } => {
                 self.metrics.segments.inc();
             }
-            Cut::Targets(_) | Cut::Init(_) | Cut::Open(_) => {}
+            Cut::Open(start) => {
+                self.metrics.gap_segments.inc_by(u64::from(start.gap));
+            }
+            Cut::Targets(_) | Cut::Init(_) => {}
         }
     }
 

@@ -67,6 +67,7 @@ async fn a_lost_publisher_leaves_a_gap_and_resumes() {
     assert_eq!(rendition.state(), RenditionState::Away);
     let away = rendition.published().expect("still served");
     assert!(text(&away).contains(",GAP=YES\n"), "{}", text(&away));
+    assert!(stage.metrics.gap_parts.get() > 0);
     let mut encoder = stage.encoder("studio", Admission::Resume).await;
     encoder.run(5_000).await;
     assert_eq!(rendition.state(), RenditionState::Live);
@@ -75,6 +76,10 @@ async fn a_lost_publisher_leaves_a_gap_and_resumes() {
     let last = text(versions.last().unwrap());
     assert_eq!(last.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{last}");
     assert!(last.matches("#EXT-X-GAP\n").count() >= 4, "{last}");
+    assert_eq!(
+        usize::try_from(stage.metrics.gap_segments.get()).unwrap(),
+        last.matches("#EXT-X-GAP\n").count()
+    );
     assert!(last.ends_with("#EXT-X-ENDLIST\n"));
     // A version for each part of missing media, none late.
     assert!(versions.len() > (10_000 + 5_000) / 270, "{}", versions.len());
