@@ -198,6 +198,7 @@ impl Broadcast {
             stopped: inner.stop.subscribe(),
             last_write: self.started.mono,
             finished: false,
+            took_over: None,
         };
         drop(inner);
         self.wake.notify_waiters();
@@ -293,11 +294,17 @@ pub struct Publication {
     stopped: watch::Receiver<Option<EndReason>>,
     last_write: MonoTime,
     finished: bool,
+    pub(super) took_over: Option<Publisher>,
 }
 
 impl Publication {
     pub fn broadcast(&self) -> &Arc<Broadcast> {
         &self.broadcast
+    }
+
+    /// Whom this publication replaced while they were live.
+    pub fn took_over(&self) -> Option<&Publisher> {
+        self.took_over.as_ref()
     }
 
     /// Hands a frame to all readers. Synchronous and never waits for one.

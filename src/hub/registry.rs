@@ -267,7 +267,10 @@ impl Registry {
             return Err(StartError::Busy(Busy::TooManyTakeovers));
         }
         slot.takeovers.push_back(now);
-        Ok(slot.broadcast.open_publication(publisher))
+        let before = slot.broadcast.publisher();
+        let mut publication = slot.broadcast.open_publication(publisher);
+        publication.took_over = Some(before);
+        Ok(publication)
     }
 
     fn start_new(

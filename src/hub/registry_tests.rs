@@ -131,6 +131,8 @@ async fn the_same_key_takes_over_and_another_does_not() {
     let mut second =
         registry.start(permit(Admission::Resume), publisher(3, "k"), at(1_000)).unwrap();
     assert_eq!(first.stopped().await, EndReason::TakenOver);
+    assert!(first.took_over().is_none());
+    assert_eq!(second.took_over().map(|before| before.conn), Some(ConnId(1)));
     let late = first.write(frame(40), at(1_001).mono);
     assert_eq!(late, Err(WriteError::Stopped(EndReason::TakenOver)));
     first.finish(EndReason::Lost, at(1_002).mono);

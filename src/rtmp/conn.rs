@@ -210,6 +210,9 @@ where
                     return Err(Cause::Left);
                 }
                 self.context.metrics.count_bytes(bytes);
+                if let Some(publishing) = &self.publishing {
+                    publishing.count_bytes(bytes);
+                }
                 self.session.handle_received(bytes, now.mono);
                 self.handle_input(now).await?;
                 self.note_rate(bytes, now.mono)?;

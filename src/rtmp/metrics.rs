@@ -1,4 +1,5 @@
-//! What is counted about the ingest. Labels come from enums, never from what a peer sent.
+//! What is counted about the ingest. Labels come from enums, never from what a peer sent; only a
+//! publisher that was let in is named, by its channel, for as long as it is there.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -7,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::status::Cause;
+use crate::base::{ChannelId, ConnId};
 use crate::media::TrackKind;
 
 /// The counters of all RTMP connections. Cloning shares them.
@@ -16,9 +18,17 @@ pub struct Metrics {
     pub(super) publishers: Gauge,
     received_bytes: Counter,
     wrong_keys: Counter,
+    takeovers: Counter,
+    publisher_bytes: Family<PublisherLabel, Counter>,
     frames: Family<TrackLabel, Counter>,
     slowed: Family<SlowedLabel, Counter>,
     ended: Family<EndLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PublisherLabel {
+    channel: String,
+    conn: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,7 +93,15 @@ impl Metrics {
         rtmp.register("connections", "Open RTMP connections", self.connections.clone());
         rtmp.register("publishers", "Publications that were accepted", self.publishers.clone());
         rtmp.register("received_bytes", "Bytes received", self.received_bytes.clone());
+        // Tasks share their threads, so the processor time of one publisher cannot be told.
+        let help = "Bytes received from each publisher while it is there";
+        rtmp.register("publisher_received_bytes", help, self.publisher_bytes.clone());
         rtmp.register("wrong_keys", "Unknown stream keys shown", self.wrong_keys.clone());
+        rtmp.register(
+            "takeovers",
+            "Live publishers replaced by their own key",
+            self.takeovers.clone(),
+        );
         rtmp.register("frames", "Frames taken into broadcasts", self.frames.clone());
         rtmp.register("slowed", "Pauses in reading, by rule", self.slowed.clone());
         rtmp.register("connections_ended", "Ended connections by reason", self.ended.clone());
@@ -93,8 +111,19 @@ impl Metrics {
         self.received_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// Counts for one accepted publisher until the value goes, and its line with it (R50).
+    pub(super) fn of_publisher(&self, channel: &ChannelId, conn: ConnId) -> PublisherBytes {
+        let label = PublisherLabel { channel: channel.to_string(), conn: conn.0 };
+        let counter = self.publisher_bytes.get_or_create(&label).clone();
+        PublisherBytes { family: self.publisher_bytes.clone(), label, counter }
+    }
+
     pub(super) fn count_wrong_key(&self) {
         self.wrong_keys.inc();
+    }
+
+    pub(super) fn count_takeover(&self) {
+        self.takeovers.inc();
     }
 
     pub(super) fn count_frame(&self, track: TrackKind) {
@@ -108,6 +137,26 @@ impl Metrics {
     pub(super) fn count_end(&self, reached: Reached, cause: &Cause) {
         let (stage, reason, blame) = (reached.as_str(), cause.as_str(), cause.blame().as_str());
         self.ended.get_or_create(&EndLabel { stage, reason, blame }).inc();
+    }
+}
+
+/// The bytes of one publisher.
+#[derive(Debug)]
+pub(super) struct PublisherBytes {
+    family: Family<PublisherLabel, Counter>,
+    label: PublisherLabel,
+    counter: Counter,
+}
+
+impl PublisherBytes {
+    pub(super) fn add(&self, bytes: usize) {
+        self.counter.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+}
+
+impl Drop for PublisherBytes {
+    fn drop(&mut self) {
+        self.family.remove(&self.label);
     }
 }
 
@@ -125,5 +174,35 @@ impl Raised {
 impl Drop for Raised {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    /// R50: a publisher is named while it is there and no longer; two of one channel, in a
+    /// takeover, are told apart.
+    #[test]
+    fn a_publisher_has_a_line_while_it_is_there() {
+        let (metrics, mut registry) = (Metrics::default(), Registry::default());
+        metrics.register(&mut registry);
+        let channel = ChannelId::parse("studio").unwrap();
+        let [old, new] = [1, 2].map(|conn| metrics.of_publisher(&channel, ConnId(conn)));
+        old.add(70);
+        new.add(5);
+        let lines = || {
+            let mut text = String::new();
+            encode(&mut text, &registry).unwrap();
+            text.lines().filter(|line| line.contains("studio")).count()
+        };
+        assert_eq!(lines(), 2);
+        drop(old);
+        new.add(5);
+        assert_eq!((lines(), new.counter.get()), (1, 10));
+        drop(new);
+        assert_eq!(lines(), 0);
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::amf::{Object, Value};
 use super::context::Context;
-use super::metrics::{Raised, Slowed};
+use super::metrics::{PublisherBytes, Raised, Slowed};
 use super::pace::{Advice, Pace, Place};
 use super::session::Event;
 use super::status::Cause;
@@ -30,6 +30,7 @@ pub(super) struct Publishing {
     paused_until: Option<MonoTime>,
     revoked: broadcast::Receiver<KeyId>,
     policy: watch::Receiver<Arc<Policy>>,
+    bytes: PublisherBytes,
     _counted: Raised,
 }
 
@@ -57,6 +58,7 @@ impl Publishing {
         context: &Context,
     ) -> Self {
         Self {
+            bytes: context.metrics.of_publisher(&grant.channel, publisher.conn),
             grant,
             publisher,
             intake: Intake::new(&context.limits),
@@ -76,6 +78,10 @@ impl Publishing {
 
     pub(super) fn key(&self) -> &KeyId {
         &self.grant.key
+    }
+
+    pub(super) fn count_bytes(&self, bytes: usize) {
+        self.bytes.add(bytes);
     }
 
     /// Until when nothing more shall be read from this publisher.
@@ -221,7 +227,18 @@ impl Publishing {
             other => other,
         };
         let publication = started.map_err(Cause::NotStarted)?;
-        if resumed {
+        if let Some(before) = publication.took_over() {
+            context.metrics.count_takeover();
+            tracing::info!(
+                channel = %self.grant.channel,
+                broadcast = %publication.broadcast().id(),
+                key = %self.grant.key,
+                from = %before.peer,
+                from_conn = %before.conn,
+                peer = %self.publisher.peer,
+                "the broadcast was taken over by a new connection"
+            );
+        } else if resumed {
             tracing::info!(
                 channel = %self.grant.channel,
                 broadcast = %publication.broadcast().id(),
