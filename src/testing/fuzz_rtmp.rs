@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use super::clips;
 use crate::base::{Limits, MonoTime};
+use crate::media::{Intake, TrackKind};
 use crate::rtmp::amf::{self, Value};
-use crate::rtmp::{Event, Message, Session, Settings, Wire, Writer};
+use crate::rtmp::{Event, Handshake, Message, Progress, Session, Settings, Wire, Writer};
 
 /// The longest chunk header: three bytes, eleven, and four of an extended timestamp.
 const HEADER_BYTES_MAX: usize = 18;
@@ -53,11 +56,42 @@ pub fn amf(bytes: &[u8]) {
     }
 }
 
-/// Plays a good publish, in which `changes` overwrites single bytes: two bytes of place, one of
-/// value. The session may end it, but must neither panic nor say more than it hears.
+/// Takes any bytes as a peer's handshake, in the pieces that the first byte says.
 ///
 /// # Panics
-/// When the answers grow out of proportion.
+/// When the pieces change what the handshake makes of the bytes, or it answers out of proportion.
+pub fn handshake(bytes: &[u8]) {
+    let Some((&how, bytes)) = bytes.split_first() else { return };
+    let whole = shake(bytes, bytes.len().max(1));
+    assert_eq!(shake(bytes, usize::from(how) + 1), whole);
+    // S0, S1 and S2; what follows C2 belongs to the chunks.
+    let hello = 1 + 2 * 1_536;
+    assert!(
+        whole.is_none_or(|(said, left)| said <= hello && left <= bytes.len().saturating_sub(hello))
+    );
+}
+
+/// How many bytes the handshake answered and how many it left; none when it refused.
+fn shake(bytes: &[u8], step: usize) -> Option<(usize, usize)> {
+    let mut handshake = Handshake::new();
+    let (mut input, mut said, mut done) = (BytesMut::new(), 0, false);
+    for piece in bytes.chunks(step) {
+        input.extend_from_slice(piece);
+        if !done {
+            let progress = handshake.handle_bytes(&mut input).ok()?;
+            let (Progress::Going { reply } | Progress::Done { reply }) = &progress;
+            said += reply.len();
+            done = matches!(progress, Progress::Done { .. });
+        }
+    }
+    Some((said, if done { input.len() } else { 0 }))
+}
+
+/// Plays a good publish, in which `changes` overwrites single bytes: two bytes of place, one of
+/// value.
+///
+/// # Panics
+/// As [`conn`].
 pub fn session(changes: &[u8]) {
     let mut bytes = publish_script();
     for change in changes.chunks_exact(3) {
@@ -67,35 +101,98 @@ pub fn session(changes: &[u8]) {
             *byte = value;
         }
     }
-    let limits = Limits::default();
-    let mut wire = Wire::new(&limits);
-    let mut session = Session::new(&limits, &Settings::default(), MonoTime::ZERO);
-    let heard = bytes.len();
-    session.handle_received(heard, MonoTime::ZERO);
-    let (mut input, mut said) = (BytesMut::from(&bytes[..]), 0);
-    while let Ok(Some(message)) = wire.handle_bytes(&mut input, MonoTime::ZERO) {
-        if !handle(&mut session, &mut wire, message) {
-            break;
-        }
-        said += session.take_output().len();
-    }
-    said += session.take_output().len();
-    assert!(said <= 4_096 + 40 * heard, "{said} bytes said, {heard} heard");
+    Peer::default().play(&bytes, bytes.len());
 }
 
-/// False: the session has ended.
-fn handle(session: &mut Session, wire: &mut Wire, message: Message) -> bool {
-    if let Err(cause) = session.handle_message(message, MonoTime::ZERO) {
-        session.refuse(&cause);
-        return false;
-    }
-    while let Some(event) = session.next_event() {
-        if matches!(event, Event::PublishAsked(_)) {
-            wire.raise_ceilings();
-            session.accept_publish(MonoTime::ZERO);
+/// Takes any bytes as what a peer sends after the handshake, to the frames that come of it. The
+/// first byte says in which pieces they arrive, a millisecond apart.
+///
+/// # Panics
+/// When the answers grow out of proportion, or a frame comes without its configuration.
+pub fn conn(bytes: &[u8]) {
+    let Some((&how, bytes)) = bytes.split_first() else { return };
+    Peer::default().play(bytes, 16 * usize::from(how) + 1);
+}
+
+/// The server's end of one connection, without a socket and without a hub.
+struct Peer {
+    wire: Wire,
+    session: Session,
+    intake: Intake,
+    now: MonoTime,
+    heard: usize,
+    said: usize,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            wire: Wire::new(&limits),
+            session: Session::new(&limits, &Settings::default(), MonoTime::ZERO),
+            intake: Intake::new(&limits),
+            now: MonoTime::ZERO,
+            heard: 0,
+            said: 0,
         }
     }
-    session.handle_time(MonoTime::ZERO).is_ok()
+}
+
+impl Peer {
+    /// To the end of the bytes, or of the session.
+    fn play(&mut self, bytes: &[u8], step: usize) {
+        let mut input = BytesMut::new();
+        for piece in bytes.chunks(step) {
+            self.now = self.now + Duration::from_millis(1);
+            self.heard += piece.len();
+            self.session.handle_received(piece.len(), self.now);
+            input.extend_from_slice(piece);
+            while let Ok(Some(message)) = self.wire.handle_bytes(&mut input, self.now) {
+                let goes_on = self.handle(message);
+                self.said += self.session.take_output().len();
+                let (said, heard) = (self.said, self.heard);
+                assert!(said <= 4_096 + 40 * heard, "{said} bytes said, {heard} heard");
+                if !goes_on {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// False: the session has ended.
+    fn handle(&mut self, message: Message) -> bool {
+        if let Err(cause) = self.session.handle_message(message, self.now) {
+            self.session.refuse(&cause);
+            return false;
+        }
+        while let Some(event) = self.session.next_event() {
+            let taken = match event {
+                Event::PublishAsked(_) => {
+                    self.wire.raise_ceilings();
+                    self.session.accept_publish(self.now);
+                    Ok(())
+                }
+                Event::Video { timestamp, body } => {
+                    self.intake.handle_video(timestamp, body, self.now)
+                }
+                Event::Audio { timestamp, body } => {
+                    self.intake.handle_audio(timestamp, body, self.now)
+                }
+                Event::Metadata(_) | Event::PublishEnded => Ok(()),
+            };
+            while let Some(frame) = self.intake.next_frame() {
+                let known = match frame.track {
+                    TrackKind::Video => frame.format.video.is_some(),
+                    TrackKind::Audio => frame.format.audio.is_some(),
+                };
+                assert!(known, "a frame comes with its configuration");
+            }
+            if taken.is_err() {
+                return false;
+            }
+        }
+        self.session.handle_time(self.now).is_ok()
+    }
 }
 
 /// What an encoder sends from `connect` to the end, in chunks.

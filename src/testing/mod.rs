@@ -6,6 +6,7 @@ pub mod clips;
 pub mod clock;
 pub mod delta;
 pub mod fuzz;
+pub mod fuzz_hls;
 pub mod fuzz_http;
 pub mod fuzz_rtmp;
 pub mod lint;

@@ -2,5 +2,7 @@
 
 mod cli;
 mod copies;
+#[path = "../fuzz/mod.rs"]
+mod fuzz;
 mod service;
 mod tidy;

@@ -30,7 +30,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hyper_util", &["http"]),
     ("sqlx", &["store"]),
     ("askama", &["web"]),
-    ("shiguredo_mp4", &["media"]),
+    ("shiguredo_mp4", &["media", "testing"]),
     ("clap", &["app", "main"]),
     ("toml", &["config"]),
     ("indicatif", &["app"]),

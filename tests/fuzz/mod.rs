@@ -1,0 +1,205 @@
+//! Every input of the corpus through its target, and a bounded number of its mutations. A target
+//! is one call into `testing`; what must hold is asserted there.
+
+mod http;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use ghostlight::testing::{fuzz, fuzz_hls, fuzz_http, fuzz_rtmp};
+
+type Target = fn(&[u8]);
+
+/// Folder of the corpus, its target, and how many mutations an ordinary run tries.
+const TARGETS: &[(&str, Target, u32)] = &[
+    ("handshake", fuzz_rtmp::handshake, 300),
+    ("wire", fuzz_rtmp::wire, 2_000),
+    ("amf", fuzz_rtmp::amf, 2_000),
+    ("session", fuzz_rtmp::session, 200),
+    ("conn", fuzz_rtmp::conn, 400),
+    ("flv_tag", fuzz::flv_tag, 3_000),
+    ("flv_file", fuzz::flv_file, 1_000),
+    ("codec_config", fuzz::codec_config, 3_000),
+    ("intake", fuzz::intake, 200),
+    ("segmenter", fuzz_hls::segmenter, 60),
+    ("route", fuzz_http::route, 2_000),
+    ("query", fuzz_http::query, 2_000),
+    ("http", http::http, 200),
+];
+
+/// The same mutations in every run: a failure is found again.
+const SEED: u64 = 0x6768_6f73_746c_6967;
+/// A mutated input grows no longer than this.
+const INPUT_BYTES_MAX: usize = 64 * 1_024;
+
+/// Numbers at which something turns, in the widths that protocols use.
+const TURNS: &[&[u8]] = &[
+    &[0],
+    &[0x7f],
+    &[0x80],
+    &[0xff],
+    &[0, 0],
+    &[0xff, 0xff],
+    &[0, 0, 0],
+    &[0xff, 0xff, 0xff],
+    &[0x7f, 0xff, 0xff, 0xff],
+    &[0x80, 0, 0, 0],
+    &[0xff, 0xff, 0xff, 0xff],
+];
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus")
+}
+
+/// Name and bytes of every input of a target, in the order of the names.
+fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
+    let mut inputs: Vec<_> = fs::read_dir(corpus().join(target))
+        .unwrap_or_else(|error| panic!("the corpus of {target}: {error}"))
+        .map(|entry| {
+            let path = entry.expect("a readable folder").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            (name, fs::read(&path).expect("a readable input"))
+        })
+        .collect();
+    inputs.sort();
+    inputs
+}
+
+/// Runs a target and, where it panics, says what to keep as a regression.
+fn run(name: &str, target: Target, what: &str, input: &[u8]) {
+    if let Err(cause) = catch_unwind(AssertUnwindSafe(|| target(input))) {
+        let file = std::env::temp_dir().join(format!("ghostlight-{name}"));
+        let kept =
+            fs::write(&file, input).map_or_else(|e| e.to_string(), |()| file.display().to_string());
+        let cause = cause
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(cause.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic");
+        panic!("{name}, {what}: {cause}\nthe input: {kept}");
+    }
+}
+
+/// xorshift64*: enough to choose bytes with, and the same on every machine.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Below `end`, or 0.
+    fn below(&mut self, end: usize) -> usize {
+        let end = u64::try_from(end.max(1)).expect("a length");
+        usize::try_from(self.next() % end).expect("below a length")
+    }
+
+    /// A place in so many bytes, and one at most `longest` after it.
+    fn range(&mut self, bytes: usize, longest: usize) -> (usize, usize) {
+        let at = self.below(bytes + 1);
+        (at, bytes.min(at + self.below(longest + 1)))
+    }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        of.get(self.below(of.len())).expect("something to pick")
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes().first().copied().unwrap_or_default()
+    }
+}
+
+/// One to eight small changes, sometimes with a piece of another input.
+fn mutate(input: &[u8], other: &[u8], chance: &mut Chance) -> Vec<u8> {
+    let mut bytes = input.to_vec();
+    for _ in 0..=chance.below(8) {
+        let (at, end) = chance.range(bytes.len(), 32);
+        match chance.below(6) {
+            0 => {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << chance.below(8);
+                }
+            }
+            1 => {
+                let byte = chance.byte();
+                bytes.splice(at..end.min(at + 1), [byte]);
+            }
+            2 => {
+                bytes.splice(at..end, []);
+            }
+            3 => {
+                let turn = chance.pick(TURNS);
+                bytes.splice(at..bytes.len().min(at + turn.len()), turn.iter().copied());
+            }
+            4 => {
+                let piece: Vec<_> = bytes.iter().skip(at).take(end - at).copied().collect();
+                let (to, _) = chance.range(bytes.len(), 0);
+                bytes.splice(to..to, piece);
+            }
+            _ => {
+                let (from, until) = chance.range(other.len(), 64);
+                let piece = other.iter().skip(from).take(until - from);
+                bytes.splice(at..at, piece.copied());
+            }
+        }
+    }
+    bytes.truncate(INPUT_BYTES_MAX);
+    bytes
+}
+
+fn run_mutations(name: &str, target: Target, seed: u64, count: u32) {
+    let inputs = inputs(name);
+    let mut chance = Chance(seed);
+    for round in 0..count {
+        let (from, input) = chance.pick(&inputs);
+        let (_, other) = chance.pick(&inputs);
+        let input = mutate(input, other, &mut chance);
+        run(name, target, &format!("mutation {round} of {from}, seed {seed:#x}"), &input);
+    }
+}
+
+#[test]
+fn every_folder_is_a_target() {
+    let mut folders: Vec<_> = fs::read_dir(corpus())
+        .expect("the corpus")
+        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
+        .collect();
+    folders.sort();
+    let mut names: Vec<_> = TARGETS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    names.sort();
+    assert_eq!(folders, names);
+}
+
+#[test]
+fn every_input_of_the_corpus_is_judged() {
+    for (name, target, _) in TARGETS {
+        let inputs = inputs(name);
+        assert!(!inputs.is_empty(), "{name} has no corpus");
+        for (what, input) in inputs {
+            run(name, *target, &what, &input);
+        }
+    }
+}
+
+#[test]
+fn some_mutations_of_every_input_are_judged() {
+    for (name, target, count) in TARGETS {
+        run_mutations(name, *target, SEED, *count);
+    }
+}
+
+/// `cargo test --release --test it -- --ignored many_mutations`: a thousand times as many, with
+/// other seeds.
+#[test]
+#[ignore = "runs for many minutes"]
+fn many_mutations_of_every_input_are_judged() {
+    for round in 1..=1_000 {
+        for (name, target, count) in TARGETS {
+            run_mutations(name, *target, SEED.wrapping_add(round), *count);
+        }
+    }
+}
