@@ -272,6 +272,7 @@ pub(super) const SETTINGS: &[Key] = &[
     sunset_key!(time_zone, "the name of a time zone such as \"Europe/Paris\""),
     sunset_key!(info_url, "the address of a page that says more"),
     sunset_key!(allow_shorten, "true or false"),
+    sunset_key!(skew, "a length of at most 60s, such as \"500ms\""),
 ];
 
 fn put<T>(slot: &mut T, value: Option<T>) -> Option<()> {

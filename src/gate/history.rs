@@ -23,7 +23,7 @@ impl Policy {
             parts.extend(declared.map(|declared| {
                 let at = edge.at.to_string();
                 let words = [edge.turn.as_str(), declared.text(), &at];
-                let same = declared.text().ends_with('Z') || declared.text() == at;
+                let same = declared.is_written_as(edge.at);
                 words.get(..if same { 2 } else { 3 }).unwrap_or_default().join(IS)
             }));
         }
@@ -31,6 +31,7 @@ impl Policy {
             ("policy", Some(schedule.policy().as_str())),
             ("time_zone", schedule.zone().map(|zone| zone.name())),
             ("info_url", schedule.info_url().map(|url| &**url)),
+            ("skew", schedule.skew()),
             ("tz_database", self.tz_database()),
         ];
         for (key, value) in settings {
@@ -63,6 +64,7 @@ impl ScheduleSettings {
                 (None, "policy") => &mut settings.policy,
                 (None, "time_zone") => &mut settings.time_zone,
                 (None, "info_url") => &mut settings.info_url,
+                (None, "skew") => &mut settings.skew,
                 (None, _) => continue,
             };
             *slot = Some(value.to_owned());
@@ -94,6 +96,7 @@ mod tests {
         for policy in ["finish", "cut"] {
             let settings = ScheduleSettings {
                 policy: Some(policy.to_owned()),
+                skew: Some("1s 500ms".to_owned()),
                 info_url: Some("https://example.org/end?a=b;c".to_owned()),
                 ..ScheduleSettings::periscope()
             };
@@ -103,7 +106,7 @@ mod tests {
             assert!(
                 text.contains(
                     "publish_close_at = 2021-03-31 end-of-day America/Los_Angeles \
-                     = 2021-04-01T07:00:00.000Z; "
+                     = 2021-04-01T06:59:58.500Z; "
                 ),
                 "{text}"
             );

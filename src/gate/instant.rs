@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil;
@@ -42,8 +43,18 @@ impl DeclaredInstant {
         Self { at, text: at.to_string() }
     }
 
+    /// Takes the instant forward, whatever was declared.
+    pub(super) fn turn_earlier(&mut self, by: Duration) {
+        self.at = self.at - by;
+    }
+
     pub fn at(&self) -> WallTime {
         self.at
+    }
+
+    /// Whether the words say this very instant in UTC.
+    pub(super) fn is_written_as(&self, at: WallTime) -> bool {
+        self.text.ends_with('Z') && Self::parse(&self.text).is_ok_and(|said| said.at == at)
     }
 
     /// The words of the configuration.

@@ -12,6 +12,9 @@ pub const NOTICE_MIN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long running broadcasts may go on after the closing unless `finish_until` says otherwise.
 const FINISH_DEFAULT: Duration = Duration::from_secs(4 * 3600);
 
+/// How much earlier than declared a node may turn at most.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+
 /// An RTMP refusal has 200 bytes for everything.
 const INFO_URL_BYTES_MAX: usize = 80;
 
@@ -34,6 +37,9 @@ pub struct ScheduleSettings {
     pub info_url: Option<String>,
     /// `true` lets a reload bring the closing nearer than thirty days.
     pub allow_shorten: Option<String>,
+    /// How much earlier than declared this node turns, such as `500ms`: where clocks of several
+    /// nodes differ by so much, none of them is late.
+    pub skew: Option<String>,
 }
 
 impl ScheduleSettings {
@@ -92,6 +98,8 @@ pub struct Schedule {
     zone: Option<Zone>,
     info_url: Option<Arc<str>>,
     may_shorten: bool,
+    /// The words of the setting; the instants are earlier by that already.
+    skew: Option<Arc<str>>,
     /// `finish_until` was written but the policy cuts.
     finish_ignored: bool,
 }
@@ -103,6 +111,7 @@ impl Schedule {
         let zone = parse_zone(settings)?;
         let info_url = parse_info_url(settings)?;
         let may_shorten = parse_shorten(settings)?;
+        let skew = parse_skew(settings)?;
         let mut turns = Vec::new();
         for turn in Turn::ALL {
             if let Some(text) = settings.text(turn) {
@@ -118,7 +127,11 @@ impl Schedule {
         let finish_ignored =
             policy == ClosingPolicy::Cut && written(&turns, Turn::FinishUntil).is_some();
         add_defaults(&mut turns, policy)?;
-        Ok(Some(Self { turns, policy, zone, info_url, may_shorten, finish_ignored }))
+        for (_, instant) in &mut turns {
+            instant.turn_earlier(skew);
+        }
+        let skew = settings.skew.as_deref().map(Arc::from);
+        Ok(Some(Self { turns, policy, zone, info_url, may_shorten, skew, finish_ignored }))
     }
 
     /// The instant of `turn`, if it has one.
@@ -160,6 +173,11 @@ impl Schedule {
 
     pub fn info_url(&self) -> Option<&Arc<str>> {
         self.info_url.as_ref()
+    }
+
+    /// How much earlier than declared this node turns, as it was written.
+    pub(super) fn skew(&self) -> Option<&str> {
+        self.skew.as_deref()
     }
 
     /// `2021-04-01T07:00:00.000Z = 2021-04-01 00:00:00 -07:00 (America/Los_Angeles)`.
@@ -231,6 +249,8 @@ pub enum ScheduleFault {
     InfoUrl(String),
     #[error("{0:?} is neither \"true\" nor \"false\"")]
     Flag(String),
+    #[error("{0:?} is no length from 0 to {max} s, such as \"500ms\"", max = SKEW_MAX.as_secs())]
+    Skew(String),
 }
 
 /// The closing came nearer than the notice allows.
@@ -355,6 +375,15 @@ fn parse_info_url(settings: &ScheduleSettings) -> Result<Option<Arc<str>>, Sched
     } else {
         Err(ScheduleError { key: "info_url", fault: ScheduleFault::InfoUrl(url.to_owned()) })
     }
+}
+
+fn parse_skew(settings: &ScheduleSettings) -> Result<Duration, ScheduleError> {
+    let Some(text) = settings.skew.as_deref() else { return Ok(Duration::ZERO) };
+    let length = text.parse::<jiff::SignedDuration>().ok();
+    let length = length.and_then(|length| Duration::try_from(length).ok());
+    length
+        .filter(|length| *length <= SKEW_MAX)
+        .ok_or_else(|| ScheduleError { key: "skew", fault: ScheduleFault::Skew(text.to_owned()) })
 }
 
 fn parse_shorten(settings: &ScheduleSettings) -> Result<bool, ScheduleError> {

@@ -76,7 +76,7 @@ fn a_wrong_order_names_the_pair() {
 #[test]
 fn every_error_names_its_key() {
     let base = || settings(&[("publish_close_at", 10)], "finish");
-    let table: [(ScheduleSettings, &str); 8] = [
+    let table: [(ScheduleSettings, &str); 11] = [
         (settings(&[("announced_at", 1)], "finish"), "sunset.publish_close_at: is missing"),
         (settings(&[("publish_close_at", 1)], "stop"), "sunset.policy: \"stop\" is neither"),
         (
@@ -103,6 +103,12 @@ fn every_error_names_its_key() {
             ScheduleSettings { allow_shorten: Some("yes".to_owned()), ..base() },
             "sunset.allow_shorten: \"yes\" is neither",
         ),
+        (
+            ScheduleSettings { skew: Some("61s".to_owned()), ..base() },
+            "sunset.skew: \"61s\" is no length from 0 to 60 s",
+        ),
+        (ScheduleSettings { skew: Some("-1s".to_owned()), ..base() }, "sunset.skew"),
+        (ScheduleSettings { skew: Some("soon".to_owned()), ..base() }, "sunset.skew"),
     ];
     for (settings, start) in table {
         let text = error(&settings);
@@ -152,4 +158,50 @@ fn a_nearer_end_needs_notice_or_the_override() {
     assert!(!check(overridden(40), closing(50), 50), "never after the closing");
     let cut = schedule(&[("publish_close_at", 50 * day)], "cut");
     assert!(!check(cut, closing(50), 49), "taking the last hours away is shortening too");
+}
+
+/// G12: with a skew every turn comes so much earlier, defaults too, and no other thing changes.
+#[test]
+fn a_node_may_turn_early() {
+    let turns = [("announced_at", 1_000), ("publish_close_at", 5_000), ("gone_at", 9_000)];
+    let build = |skew: Option<&str>| {
+        let settings = settings(&turns, "finish");
+        let settings = ScheduleSettings { skew: skew.map(str::to_owned), ..settings };
+        Schedule::build(&settings).expect("in order").expect("declared")
+    };
+    let (exact, early) = (build(None), build(Some("250ms")));
+    for (edge, earlier) in exact.edges().zip(early.edges()) {
+        assert_eq!(edge.turn, earlier.turn);
+        assert_eq!(earlier.at + Duration::from_millis(250), edge.at, "{}", edge.turn);
+    }
+    assert_eq!(early.edges().count(), exact.edges().count());
+    assert_eq!(build(Some("0s")).edges().collect::<Vec<_>>(), exact.edges().collect::<Vec<_>>());
+    let said =
+        |schedule: &Schedule| schedule.declared(Turn::PublishClose).map(|d| d.text().to_owned());
+    assert_eq!(said(&early), said(&exact), "the words stay");
+}
+
+/// G13: an end of day is one whatever the clocks of the zone do then, a leap second is the second
+/// before it, and what is printed names its offset.
+#[test]
+fn changing_clocks_change_nothing() {
+    let at = |text: &str| DeclaredInstant::parse(text).expect(text).at().to_string();
+    // 2025: Europe/Paris goes from +01:00 to +02:00 on 30 March and back on 26 October.
+    for (day, utc) in [
+        ("2025-03-29", "2025-03-29T23:00:00.000Z"),
+        ("2025-03-30", "2025-03-30T22:00:00.000Z"),
+        ("2025-10-25", "2025-10-25T22:00:00.000Z"),
+        ("2025-10-26", "2025-10-26T23:00:00.000Z"),
+    ] {
+        assert_eq!(at(&format!("{day} end-of-day Europe/Paris")), utc);
+    }
+    assert_eq!(at("2016-12-31T23:59:60Z"), at("2016-12-31T23:59:59Z"));
+    let paris = Zone::parse("Europe/Paris").expect("known");
+    for (utc, shown) in [
+        ("2025-10-26T00:30:00Z", "2025-10-26 02:30:00 +02:00 (Europe/Paris)"),
+        ("2025-10-26T01:30:00Z", "2025-10-26 02:30:00 +01:00 (Europe/Paris)"),
+    ] {
+        let instant = DeclaredInstant::parse(utc).expect(utc).at();
+        assert_eq!(paris.show(instant), shown, "one local time, two instants");
+    }
 }
