@@ -5,39 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncWriteExt, ReadBuf};
 
 use super::super::amf::Value;
-use super::super::world::{Encoder, START, World};
+use super::super::world::{Encoder, Raw, START, World};
 use super::super::writer::Writer;
 use super::*;
 use crate::hub::BroadcastState;
 use crate::testing::clips;
 
 const VIDEO: u8 = 9;
-
-/// What a publisher sends up to its first media, with one more property in `connect`.
-fn opening(world: &World, property: (&'static str, Value)) -> (Vec<u8>, Writer) {
-    let mut writer = Writer::new();
-    let object = Value::object([("app", Value::from("live")), property]);
-    let text = |text: &str| Value::from(text);
-    writer.command(0, &[text("connect"), Value::from(1.0), object]);
-    writer.command(0, &[text("createStream"), Value::from(2.0), Value::Null]);
-    let publish = [text("publish"), Value::from(3.0), Value::Null, text(world.key.reveal())];
-    writer.command(1, &publish);
-    let hello = [&[3][..], &[0; 2 * 1_536]].concat();
-    ([hello, writer.take()].concat(), writer)
-}
-
-/// Reads until these bytes came.
-async fn read_until(stream: &mut DuplexStream, wanted: &str) {
-    let (mut received, mut piece) = (Vec::<u8>::new(), vec![0; 4_096]);
-    while !received.windows(wanted.len()).any(|part| part == wanted.as_bytes()) {
-        let count = stream.read(&mut piece).await.unwrap();
-        assert_ne!(count, 0, "closed without {wanted}");
-        received.extend(&piece[..count]);
-    }
-}
 
 // R48: stamps that jump to and fro, or stand still, hide no speed. Either way the timeline makes
 // far more than four seconds of media a second of these.
@@ -68,11 +45,11 @@ async fn odd_stamps_do_not_evade_the_pace() {
 // House 10: `ingest_bytes_per_second_max`, `ingest_excess_time_max`.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_bytes_is_slowed_down_and_then_ended() {
-    let mut world = World::open().await;
-    world.limit(|limits| {
+    let mut world = World::limited(|limits| {
         limits.ingest_bytes_per_second_max = 100_000;
         limits.ingest_excess_time_max = Duration::from_secs(20);
-    });
+    })
+    .await;
     let mut encoder = world.publisher().await;
     encoder.go_live(&world).await;
     let before = time::Instant::now();
@@ -121,8 +98,7 @@ async fn a_client_that_stops_at_its_window_goes_on() {
 async fn a_peer_that_does_not_read_reaches_the_bytes_or_the_time() {
     let ping = [2, 0, 0, 0, 0, 0, 6, 4, 0, 0, 0, 0, 0, 6, 0, 0, 0, 1];
     for (bytes_max, stalled) in [(64 * 1024, 0), (1 << 30, 10)] {
-        let mut world = World::open().await;
-        world.limit(|limits| limits.rtmp_send_bytes_max = bytes_max);
+        let mut world = World::limited(|limits| limits.rtmp_send_bytes_max = bytes_max).await;
         let mut encoder = world.encoder().await;
         let before = time::Instant::now();
         for _ in 0..400 {
@@ -167,22 +143,19 @@ async fn policy_cut_does_not_wait_for_a_keyframe_for_ever() {
 }
 
 /// An encoder that understands a request to reconnect, on air.
-async fn capable(world: &mut World) -> (DuplexStream, Writer, tokio::task::JoinHandle<Ended>) {
-    let (mut stream, server) = world.dial();
-    let (bytes, mut writer) = opening(world, ("capsEx", Value::from(1.0)));
-    stream.write_all(&bytes).await.unwrap();
-    read_until(&mut stream, "NetStream.Publish.Start").await;
-    writer.raw(0, VIDEO, 1, clips::avc_config());
+async fn capable(world: &mut World) -> Raw {
+    let mut encoder = world.raw_publisher(&[("capsEx", Value::from(1.0))]).await;
+    encoder.message(0, VIDEO, clips::avc_config()).await;
     for frame in 0..100 {
-        send_frame(&mut stream, &mut writer, frame).await;
+        send_frame(&mut encoder, frame).await;
     }
     assert_eq!(world.state(), Some(BroadcastState::Live));
-    (stream, writer, server)
+    encoder
 }
 
-async fn send_frame(stream: &mut DuplexStream, writer: &mut Writer, frame: u32) {
-    writer.raw(frame * 40, VIDEO, 1, clips::avc_frame(frame.is_multiple_of(10), 100));
-    stream.write_all(&writer.take()).await.unwrap();
+async fn send_frame(encoder: &mut Raw, frame: u32) {
+    let body = clips::avc_frame(frame.is_multiple_of(10), 100);
+    encoder.message(frame * 40, VIDEO, body).await;
     time::sleep(Duration::from_millis(40)).await;
 }
 
@@ -190,33 +163,32 @@ async fn send_frame(stream: &mut DuplexStream, writer: &mut Writer, frame: u32) 
 #[tokio::test(start_paused = true)]
 async fn a_capable_publisher_is_asked_to_reconnect_and_may_take_its_time() {
     let mut world = World::open().await;
-    let (mut stream, mut writer, server) = capable(&mut world).await;
+    let mut encoder = capable(&mut world).await;
     world.stop.cancel();
-    read_until(&mut stream, "NetConnection.Connect.ReconnectRequest").await;
+    encoder.read_until("NetConnection.Connect.ReconnectRequest").await;
     let before = world.counter("frames");
     for frame in 100..150 {
-        send_frame(&mut stream, &mut writer, frame).await;
+        send_frame(&mut encoder, frame).await;
     }
     assert!(world.counter("frames") >= before + 48, "{before} {}", world.counter("frames"));
     assert_eq!(world.state(), Some(BroadcastState::Live));
-    drop(stream);
-    assert_eq!(server.await.unwrap().cause, Cause::Left);
+    drop(encoder.stream);
+    assert_eq!(encoder.server.await.unwrap().cause, Cause::Left);
 }
 
 // R53: nor does one that stays hold up the stop.
 #[tokio::test(start_paused = true)]
 async fn a_capable_publisher_that_stays_is_ended_within_the_grace() {
     let mut world = World::open().await;
-    let (mut stream, _writer, server) = capable(&mut world).await;
+    let mut encoder = capable(&mut world).await;
     let before = time::Instant::now();
     world.context.registry.stop_all(EndReason::Draining);
-    read_until(&mut stream, "NetConnection.Connect.ReconnectRequest").await;
+    encoder.read_until("NetConnection.Connect.ReconnectRequest").await;
     assert!(before.elapsed() < Duration::from_millis(100), "asked at once");
-    read_until(&mut stream, "NetStream.Failed").await;
+    encoder.read_until("NetStream.Failed").await;
     let third = world.context.limits.drain_grace / 3;
     assert!((third..third + Duration::from_millis(2)).contains(&before.elapsed()));
-    drop(stream);
-    assert_eq!(server.await.unwrap().cause, Cause::Draining);
+    assert_eq!(encoder.end().await, Cause::Draining);
     assert_eq!(world.state(), None);
 }
 
@@ -263,7 +235,12 @@ impl AsyncWrite for Endless {
 async fn a_connection_reads_its_share_and_yields() {
     const FLOOD: usize = 8 * 1024 * 1024;
     let mut world = World::open().await;
-    let (mut bytes, mut writer) = opening(&world, ("type", Value::from("nonprivate")));
+    let (mut writer, key) = (Writer::new(), world.key.reveal());
+    let app = Value::object([("app", Value::from("live"))]);
+    writer.command(0, &[Value::from("connect"), Value::from(1.0), app]);
+    writer.command(0, &[Value::from("createStream"), Value::from(2.0)]);
+    writer.command(1, &["publish", "", "", key].map(Value::from));
+    let mut bytes = [&[3][..], &[0; 2 * 1_536], &writer.take()].concat();
     // Messages that mean nothing to us: only reading them costs.
     while bytes.len() < FLOOD {
         writer.raw(0, 99, 1, vec![0; 10_000].into());

@@ -183,13 +183,7 @@ async fn a_takeover_needs_a_keyframe() {
     assert_eq!(world.state(), Some(BroadcastState::Live));
     assert!(!old.server.is_finished());
 
-    for frame in 1..200 {
-        new.video(frame * 40, clips::avc_frame(frame % 10 == 1, 100)).await;
-        time::sleep(Duration::from_millis(40)).await;
-        if old.server.is_finished() {
-            break;
-        }
-    }
+    new.go_live_over(&old).await;
     let (cause, codes) = old.end().await;
     assert_eq!(cause, Cause::Replaced);
     assert!(codes.contains(&"NetStream.Publish.BadName".to_owned()), "{codes:?}");

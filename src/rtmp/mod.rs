@@ -29,6 +29,9 @@ mod writer;
 pub mod client;
 
 #[cfg(test)]
+#[path = "causes_tests.rs"]
+mod causes;
+#[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
 mod storm_tests;

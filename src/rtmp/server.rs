@@ -193,4 +193,4 @@ impl Spare {
 
 #[cfg(test)]
 #[path = "server_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -143,4 +145,53 @@ async fn tls_handshakes_have_a_limit_and_a_time() {
     assert!(refused.is_err());
     assert_eq!(silent.read_to_end(&mut rest).await.unwrap(), 0);
     dial_tls(&connector, address).await.unwrap();
+}
+
+/// R56: what ends connections at the door, over real sockets, and what only a socket can do.
+pub(in crate::rtmp) async fn causes_at_the_door() -> BTreeSet<&'static str> {
+    let (acceptor, connector) = certificate();
+    let mut seen = BTreeSet::new();
+    let (world, address) = start(|limits| limits.rtmp_connections_max = 1, None).await;
+    seen.insert(second(world, address, "connections_full").await);
+    let (world, address) = start(|limits| limits.rtmp_connections_per_address_max = 1, None).await;
+    seen.insert(second(world, address, "address_full").await);
+    let (world, address) = start(|limits| limits.rtmp_accepts_per_second_max = 1, None).await;
+    seen.insert(second(world, address, "accept_rate").await);
+    let (world, address) = start(|_| {}, None).await;
+    seen.insert(second(world, address, "broken").await);
+    let short = |limits: &mut Limits| {
+        limits.tls_handshakes_max = 1;
+        limits.tls_handshake_time_max = Duration::from_millis(200);
+    };
+    let (world, address) = start(short, Some(acceptor)).await;
+    let silent = TcpStream::connect(address).await.unwrap();
+    dial_tls(&connector, address).await.unwrap_err();
+    seen.insert(ended(&world, "tls_busy").await);
+    seen.insert(ended(&world, "tls_timeout").await);
+    drop(silent);
+    let mut stranger = TcpStream::connect(address).await.unwrap();
+    hello(&mut stranger).await.unwrap_err();
+    seen.insert(ended(&world, "tls_failed").await);
+    seen
+}
+
+/// Two peers, of which the second shakes hands if it may and then resets its connection.
+async fn second(world: World, address: SocketAddr, reason: &'static str) -> &'static str {
+    let mut first = TcpStream::connect(address).await.unwrap();
+    hello(&mut first).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    let _ = hello(&mut second).await;
+    reset(second);
+    ended(&world, reason).await
+}
+
+/// Waits until a connection was counted as ended for this reason.
+async fn ended(world: &World, reason: &'static str) -> &'static str {
+    let counted = format!("reason=\"{reason}\"");
+    let soon = time::Instant::now() + Duration::from_secs(5);
+    while !world.metrics().contains(&counted) {
+        assert!(time::Instant::now() < soon, "{reason}:\n{}", world.metrics());
+        tokio::task::yield_now().await;
+    }
+    reason
 }

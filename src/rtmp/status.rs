@@ -357,4 +357,4 @@ fn description(text: &str) -> String {
 
 #[cfg(test)]
 #[path = "status_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rml_rtmp::handshake::{HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{
     ClientSession, ClientSessionConfig, ClientSessionEvent, ClientSessionResult, PublishRequestType,
@@ -14,8 +15,9 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::amf::Value;
 use super::conn::{Ended, Peer, serve};
-use super::{Cause, Context, Settings};
+use super::{Cause, Context, Settings, Writer};
 use crate::accounts::{Gatekeeper, Keys, issue_key};
 use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Secret, WallTime};
 use crate::gate::{Latch, Policy, Schedule, ScheduleSettings};
@@ -45,25 +47,39 @@ impl World {
 
     /// New broadcasts close so long after the start.
     pub(super) async fn closing(after: Option<Duration>, policy: &str) -> Self {
-        let schedule = after.map(|after| {
-            let settings = ScheduleSettings {
-                publish_close_at: Some((START + after).to_string()),
-                policy: Some(policy.to_owned()),
-                ..ScheduleSettings::default()
-            };
-            Schedule::build(&settings).unwrap().unwrap()
-        });
+        let schedule = after.map(|after| Self::schedule(after, policy));
+        let policy = Policy::new(schedule, Latch::default());
+        Self::with(policy, store::in_memory(), Limits::default()).await
+    }
+
+    /// New broadcasts close so long after the start.
+    pub(super) fn schedule(after: Duration, policy: &str) -> Schedule {
+        let settings = ScheduleSettings {
+            publish_close_at: Some((START + after).to_string()),
+            policy: Some(policy.to_owned()),
+            ..ScheduleSettings::default()
+        };
+        Schedule::build(&settings).unwrap().unwrap()
+    }
+
+    /// The same with limits of its own.
+    pub(super) async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let policy = Policy::new(None, Latch::default());
+        Self::with(policy, store::in_memory(), limits).await
+    }
+
+    pub(super) async fn with(policy: Policy, store: Arc<dyn Store>, limits: Limits) -> Self {
         let clock = Arc::new(RuntimeClock::starting_at(START));
-        let store = store::in_memory();
         let channel = ChannelId::parse("demo").unwrap();
         let issued = issue_key(&*store, &channel, "", None, START).await.unwrap();
         let keys = Keys::open(store.clone(), clock.now()).await.unwrap();
-        let limits = Limits::default();
         let (hub, last) = (hub::Settings::default(), BroadcastId::new(0));
         let context = Context::new(
             Registry::new(limits.clone(), hub, last),
             keys,
-            Gatekeeper::without_memory(Policy::new(schedule, Latch::default())),
+            Gatekeeper::without_memory(policy),
             limits,
             Settings::default(),
             clock,
@@ -85,6 +101,24 @@ impl World {
 
     pub(super) fn dial(&mut self) -> (DuplexStream, JoinHandle<Ended>) {
         self.dial_from("192.0.2.1:5000")
+    }
+
+    /// A peer that has shaken hands and says whatever a test wants.
+    pub(super) async fn raw(&mut self) -> Raw {
+        let (stream, server) = self.dial();
+        let mut raw = Raw { stream, writer: Writer::new(), server };
+        raw.send(&[&[3][..], &[0; 2 * 1_536]].concat()).await;
+        raw
+    }
+
+    /// The same up to a publication; `properties` stand in `connect` beside the app.
+    pub(super) async fn raw_publisher(&mut self, properties: &[(&str, Value)]) -> Raw {
+        let mut raw = self.raw().await;
+        raw.connect("live", properties).await;
+        let key = self.key.clone();
+        raw.publish(key.reveal(), "live").await;
+        raw.read_until("NetStream.Publish.Start").await;
+        raw
     }
 
     /// An encoder that has connected.
@@ -118,11 +152,6 @@ impl World {
         lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 
-    /// Changes the limits of connections from here on.
-    pub(super) fn limit(&mut self, change: impl FnOnce(&mut Limits)) {
-        change(Arc::make_mut(&mut self.context.limits));
-    }
-
     pub(super) fn state(&self) -> Option<BroadcastState> {
         let channel = ChannelId::parse("demo").unwrap();
         self.context.registry.find(&channel).map(|broadcast| broadcast.state())
@@ -131,6 +160,61 @@ impl World {
     pub(super) fn broadcast_id(&self) -> Option<BroadcastId> {
         let channel = ChannelId::parse("demo").unwrap();
         self.context.registry.find(&channel).map(|broadcast| broadcast.id())
+    }
+}
+
+/// A peer without manners: it sends what it is told to.
+pub(super) struct Raw {
+    pub(super) stream: DuplexStream,
+    pub(super) writer: Writer,
+    pub(super) server: JoinHandle<Ended>,
+}
+
+impl Raw {
+    /// What a server that has gone does not take shows in how it ended.
+    pub(super) async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    pub(super) async fn message(&mut self, timestamp: u32, kind: u8, body: impl Into<Bytes>) {
+        self.writer.raw(timestamp, kind, 1, body.into());
+        let bytes = self.writer.take();
+        self.send(&bytes).await;
+    }
+
+    pub(super) async fn call(&mut self, stream: u32, name: &str, arguments: &[Value]) {
+        let values = [&[name.into(), 1.0.into()], arguments].concat();
+        self.writer.command(stream, &values);
+        let bytes = self.writer.take();
+        self.send(&bytes).await;
+    }
+
+    pub(super) async fn connect(&mut self, app: &str, properties: &[(&str, Value)]) {
+        let pairs = [&[("app", app.into())], properties].concat();
+        self.call(0, "connect", &[Value::object(pairs)]).await;
+        self.call(0, "createStream", &[Value::Null]).await;
+    }
+
+    pub(super) async fn publish(&mut self, key: &str, kind: &str) {
+        self.call(1, "publish", &[Value::Null, key.into(), kind.into()]).await;
+    }
+
+    /// Reads until these bytes came.
+    pub(super) async fn read_until(&mut self, wanted: &str) {
+        let (mut received, mut piece) = (Vec::<u8>::new(), vec![0; 4_096]);
+        while !received.windows(wanted.len()).any(|part| part == wanted.as_bytes()) {
+            let count = self.stream.read(&mut piece).await.unwrap();
+            assert_ne!(count, 0, "closed without {wanted}");
+            received.extend(&piece[..count]);
+        }
+    }
+
+    /// Reads to the end and answers why it came.
+    pub(super) async fn end(mut self) -> Cause {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest).await;
+        drop(self.stream);
+        self.server.await.unwrap().cause
     }
 }
 
@@ -235,13 +319,13 @@ impl Encoder {
         (server.await.unwrap().cause, codes)
     }
 
-    pub(super) async fn video(&mut self, millis: u32, body: bytes::Bytes) {
+    pub(super) async fn video(&mut self, millis: u32, body: Bytes) {
         let time = RtmpTimestamp::new(millis);
         let sent = self.session.publish_video_data(body, time, false).unwrap();
         self.handle(vec![sent]).await;
     }
 
-    pub(super) async fn audio(&mut self, millis: u32, body: bytes::Bytes) {
+    pub(super) async fn audio(&mut self, millis: u32, body: Bytes) {
         let time = RtmpTimestamp::new(millis);
         let sent = self.session.publish_audio_data(body, time, false).unwrap();
         self.handle(vec![sent]).await;
@@ -260,6 +344,19 @@ impl Encoder {
             time::sleep(Duration::from_millis(40)).await;
         }
         panic!("never on air");
+    }
+
+    /// Sends media until that other encoder was replaced.
+    pub(super) async fn go_live_over(&mut self, other: &Self) {
+        self.video(0, clips::avc_config()).await;
+        for frame in 0..1_000 {
+            if other.server.is_finished() {
+                return;
+            }
+            self.video(frame * 40, clips::avc_frame(frame % 10 == 0, 100)).await;
+            time::sleep(Duration::from_millis(40)).await;
+        }
+        panic!("never replaced it");
     }
 
     pub(super) async fn send_for(&mut self, from: u32, frames: u32) {
