@@ -123,9 +123,10 @@ pub(super) fn parse(tracks: Tracks, script: &str) -> Vec<Step> {
     steps
 }
 
-/// Runs `steps` through a segmenter to the end of the broadcast.
+/// Runs `steps` through a segmenter to the end of the broadcast. The gap that every broadcast
+/// begins with is judged here and left out, so that the first media segment is number 100.
 pub(super) fn cuts(settings: &Settings, limits: &Limits, steps: &[Step]) -> Vec<Cut> {
-    let mut segmenter = Segmenter::new(settings, limits, MediaSeq(100), ZERO);
+    let mut segmenter = Segmenter::new(settings, limits, MediaSeq(99), ZERO);
     let mut out = Vec::new();
     for step in steps {
         match step {
@@ -134,7 +135,25 @@ pub(super) fn cuts(settings: &Settings, limits: &Limits, steps: &[Step]) -> Vec<
         }
     }
     segmenter.finish(&mut out);
-    out
+    without_lead(out)
+}
+
+fn without_lead(mut cuts: Vec<Cut>) -> Vec<Cut> {
+    let places = |wanted: fn(&Cut) -> bool| cuts.iter().position(wanted);
+    let Some(begin) = places(|cut| matches!(cut, Cut::Open(_))) else { return cuts };
+    let end = places(|cut| matches!(cut, Cut::Close { .. })).expect("the lead is whole");
+    let [Cut::Open(lead), parts @ .., Cut::Close { duration }, Cut::Open(first)] =
+        &cuts[begin..end + 2]
+    else {
+        panic!("a broadcast begins with a gap: {}", text(&cuts));
+    };
+    assert!(parts.iter().all(|cut| matches!(cut, Cut::Part(part) if part.gap)));
+    assert!(lead.gap && !first.gap && !first.discontinuity, "{}", text(&cuts));
+    assert_eq!(lead.start + *duration, first.start, "it ends where the media begins");
+    assert_eq!((lead.msn.next(), lead.init), (first.msn, first.init));
+    laws(&cuts[..=end]).expect("the lead is lawful");
+    cuts.drain(begin..=end);
+    cuts
 }
 
 /// Cuts `script` with the usual settings and compares the text; the laws hold too.
@@ -211,7 +230,7 @@ struct Laws {
     init: u32,
     open: Option<Segment>,
     next_msn: Option<MediaSeq>,
-    next_part: u64,
+    next_part: Option<u64>,
     /// End of what is listed of this run.
     position: Option<MediaTime>,
     dated_until: Option<i64>,
@@ -274,8 +293,9 @@ impl Laws {
         let targets = self.targets.ok_or("targets first")?;
         let target = MediaTime::from(targets.part);
         let open = self.open.as_mut().ok_or("a part outside a segment")?;
-        self.next_part += 1;
-        ensure(part.number == self.next_part, "part numbers rise by one from 1")?;
+        let number = self.next_part.unwrap_or(part.number);
+        ensure(part.number == number, "part numbers rise by one")?;
+        self.next_part = Some(number + 1);
         ensure(Some(part.start) == self.position, "parts are contiguous")?;
         ensure(MediaTime::ZERO < part.duration, "parts have a length")?;
         ensure(part.duration <= target, format!("H73: part of {:?}", part.duration))?;

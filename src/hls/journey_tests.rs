@@ -247,3 +247,46 @@ fn every_delta_update_of_a_long_broadcast_applies() {
     journey.finish();
     assert!(journey.deltas > 500, "{}", journey.deltas);
 }
+
+// H17, H39, H42, H46, H82: the first part is listed with its last frame, behind a segment of missing
+// media that ends where it begins. Players reject a playlist without a segment.
+#[test]
+fn the_first_part_waits_for_no_segment() {
+    let encoder = Encoder { tracks: Tracks::Video, rate_millis: 25_000, gop: 50 };
+    let mut journey = Journey::new(encoder, 30);
+    journey.take(&Step::Play { millis: 200 });
+    assert_eq!(journey.last, None, "five frames of 40 ms make no part");
+    journey.take(&Step::Play { millis: 40 });
+    let first = journey.last.clone().expect("the sixth makes one");
+    let (_, body) = first.split_once("#EXT-X-MEDIA-SEQUENCE:").expect("a playlist");
+    let missing: String = (1..=8)
+        .map(|n| format!("#EXT-X-PART:DURATION=0.240000,URI=\"p{n}.m4s\",GAP=YES\n"))
+        .collect();
+    let expected = format!(
+        "1000\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-MAP:URI=\"init-1.mp4\"\n\
+         #EXT-X-PROGRAM-DATE-TIME:2026-11-21T07:59:58.080Z\n{missing}\
+         #EXT-X-GAP\n#EXTINF:1.920000,\ns1000.m4s\n\
+         #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:00.000Z\n\
+         #EXT-X-PART:DURATION=0.240000,URI=\"p9.m4s\",INDEPENDENT=YES\n\
+         #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p10.m4s\"\n"
+    );
+    assert_eq!(body, expected);
+    journey.take(&Step::Play { millis: 60_000 });
+    let last = journey.last.clone().expect("a playlist");
+    assert!(!last.contains("GAP"), "it leaves with the window: {last}");
+    journey.finish();
+}
+
+// A broadcast shorter than a segment, and one shorter than a part.
+#[test]
+fn a_short_broadcast_is_listed_whole() {
+    for frames in [1, 5, 9] {
+        let encoder = Encoder { tracks: Tracks::Both, rate_millis: 25_000, gop: 50 };
+        let mut journey = Journey::new(encoder, 30);
+        journey.take(&Step::Play { millis: frames * 40 });
+        journey.finish();
+        let last = journey.last.expect("a playlist");
+        assert!(last.ends_with("s1001.m4s\n#EXT-X-ENDLIST\n"), "{last}");
+        assert_eq!(last.matches("#EXT-X-GAP\n").count(), 1, "{last}");
+    }
+}

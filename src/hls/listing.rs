@@ -28,6 +28,8 @@ pub(super) struct Listing {
     dated_later: MediaTime,
     open: Option<Open>,
     history: History,
+    /// What is listed together with the first part.
+    lead: Vec<Cut>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl Listing {
             dated_later: MediaTime::ZERO,
             open: None,
             history: History::Nothing,
+            lead: Vec::new(),
         }
     }
 
@@ -92,6 +95,9 @@ impl Listing {
             let init = Arc::new(InitSegment { version, format: Arc::clone(format), bytes });
             out.push(Cut::Init(Arc::clone(&init)));
             self.init = Some(init);
+        }
+        if let (Some(targets), 1) = (self.targets, self.next_part) {
+            self.lead_in(targets);
         }
     }
 
@@ -176,7 +182,23 @@ impl Listing {
         self.part(self.position + length, false, None, out);
     }
 
+    /// Players reject a playlist that has parts but no segment, and some load no parts unless one
+    /// before them is listed. So that nobody waits for the first whole segment, a segment of
+    /// missing parts stands before the first part of all, and ends where that begins.
+    fn lead_in(&mut self, targets: Targets) {
+        let (begin, length) = (self.position, gap_segment(targets));
+        let mut lead = Vec::new();
+        self.position = begin - length;
+        self.open(true, &mut lead);
+        while self.position < begin {
+            self.gap_part(MediaTime::from(targets.part), &mut lead);
+        }
+        self.close(&mut lead);
+        self.lead = lead;
+    }
+
     fn open(&mut self, gap: bool, out: &mut Vec<Cut>) {
+        out.append(&mut self.lead);
         let discontinuity = !gap && self.history == History::Broken;
         out.push(Cut::Open(SegmentStart {
             msn: self.next_msn,

@@ -8,6 +8,7 @@ use super::edge::Edge;
 use super::lowlatency::SegmentText;
 use super::segment::{Cut, InitSegment, Part, SegmentStart, Targets};
 use crate::base::{MediaSeq, MediaTime, MonoTime};
+use crate::media::fmp4::EMPTY_SEGMENT;
 
 /// A playlist is never trimmed below this many target durations (6.2.2) ...
 const LISTED_TARGETS_MIN: u32 = 3;
@@ -83,7 +84,7 @@ pub(super) struct Listed<'a> {
 pub enum Found {
     /// The bytes, in the order in which they go out.
     Media(Arc<[Bytes]>),
-    /// Missing media; there never were bytes.
+    /// A part of missing media; there never were bytes.
     Gap,
     /// Comes next.
     Next,
@@ -255,7 +256,11 @@ impl Window {
         };
         let Some(skip) = msn.0.checked_sub(first.0) else { return Found::Gone };
         match usize::try_from(skip).ok().and_then(|skip| self.segments.get(skip)) {
-            Some(Segment { whole: Some(_), start, .. }) if start.gap => Found::Gap,
+            // Chromium's own player fetches what is marked as missing, and an error there ends its
+            // playing; a segment without samples it passes over.
+            Some(Segment { whole: Some(_), start, .. }) if start.gap => {
+                Found::Media(Arc::new([Bytes::from_static(EMPTY_SEGMENT)]))
+            }
             Some(Segment { whole: Some(whole), .. }) => Found::Media(whole.chunks.clone()),
             Some(Segment { whole: None, .. }) | None => Found::Unknown,
         }

@@ -19,8 +19,6 @@ pub struct Published {
     /// The newest part of that segment.
     pub last_part: Option<PartIndex>,
     pub targets: Targets,
-    /// Whole segments listed.
-    pub segments: usize,
     /// The final playlist.
     pub ended: bool,
     pub(super) edge: Edge,
@@ -53,11 +51,6 @@ impl Shown {
             Self::Current(published) => Some(published.clone()),
             Self::Nothing | Self::Withdrawn => None,
         }
-    }
-
-    /// A version that a player can start with: one without a whole segment is an error to some.
-    pub(super) fn playable(&self) -> Option<Arc<Published>> {
-        self.published().filter(|published| published.segments > 0 || published.ended)
     }
 
     /// Whether a wait for `want` is over, and how.

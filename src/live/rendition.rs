@@ -112,17 +112,17 @@ impl Rendition {
         self.status().advice.clone()
     }
 
-    /// The newest version, once it lists a whole segment: a playlist of parts alone is an error
-    /// to some players. `None` in [`RenditionState::Ended`]: no longer served.
+    /// The newest version, from the first part on. `None` in [`RenditionState::Ended`]: no longer
+    /// served.
     pub fn published(&self) -> Option<Arc<Published>> {
-        self.shown.borrow().playable()
+        self.shown.borrow().published()
     }
 
     /// Waits for [`Self::published`]; `None` when the broadcast ends without a part. Cancel-safe.
     pub async fn first_published(&self) -> Option<Arc<Published>> {
         let mut news = self.shown.subscribe();
-        let over = |shown: &Shown| matches!(shown, Shown::Withdrawn) || shown.playable().is_some();
-        news.wait_for(over).await.ok().and_then(|shown| shown.playable())
+        let over = |shown: &Shown| !matches!(shown, Shown::Nothing);
+        news.wait_for(over).await.ok().and_then(|shown| shown.published())
     }
 
     /// A blocking reload (draft-pantos-hls-rfc8216bis 6.2.5.2). A broadcast that ends lets go of
@@ -228,7 +228,7 @@ impl Rendition {
         }
         self.window_mut().finish(now.mono);
         self.publish(closing);
-        if self.shown.borrow().published().is_none() {
+        if self.published().is_none() {
             self.withdraw();
         }
     }
@@ -290,7 +290,6 @@ impl Rendition {
             last_msn: edge.last_msn()?,
             last_part: edge.last_part(),
             targets: *window.targets()?,
-            segments: window.segment_count(),
             ended: window.is_ended(),
             plain: OnceLock::new(),
             delta: delta.map(|text| Text::new(text, format!("{etag}-delta"))),

@@ -17,6 +17,9 @@ use super::TrackKind;
 /// Ticks a second of every video track. All usual frame rates divide it or come close.
 pub const VIDEO_TIMESCALE: u32 = 90_000;
 
+/// A segment type box (ISO/IEC 14496-12, 8.16.2) and nothing more: a segment without samples.
+pub const EMPTY_SEGMENT: &[u8] = b"\0\0\0\x14stypmsdh\0\0\0\0msdh";
+
 /// `track_ID` of a track, the same in every init segment and part (H36).
 pub const fn track_id(kind: TrackKind) -> u32 {
     match kind {

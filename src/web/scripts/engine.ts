@@ -1,7 +1,7 @@
 // What turns a playlist into pictures: hls.js where media source extensions are, the browser
 // itself where it does better.
 
-import Hls, { ErrorTypes, Events, type HlsConfig } from "hls.js/light";
+import Hls, { ErrorTypes, Events, type HlsConfig, type LevelDetails } from "hls.js/light";
 
 export interface Engine {
   readonly name: "hls.js" | "native";
@@ -67,6 +67,7 @@ class HlsEngine implements Engine {
   readonly #broken: Broken;
   #hls: Hls | null = null;
   #repairedAt = -Infinity;
+  #settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(video: HTMLVideoElement, broken: Broken) {
     this.#video = video;
@@ -87,13 +88,41 @@ class HlsEngine implements Engine {
         this.#broken(data.details);
       }
     });
+    hls.once(Events.LEVEL_UPDATED, (_event, { details }) => this.#startBehindGap(hls, details));
+    hls.once(Events.FRAG_BUFFERED, () => this.#settle(hls));
     hls.loadSource(playlist);
     hls.attachMedia(this.#video);
   }
 
   stop(): void {
+    clearTimeout(this.#settling);
+    this.#video.playbackRate = 1;
     this.#hls?.destroy();
     this.#hls = null;
+  }
+
+  /**
+   * A broadcast begins with a segment of missing media. In its first moments the place to start at
+   * lies in there, where nothing will ever be: what there is begins after it.
+   */
+  #startBehindGap(hls: Hls, { fragments, fragmentEnd }: LevelDetails): void {
+    const wanted = hls.liveSyncPosition;
+    if (wanted === null || fragmentEnd <= wanted) return;
+    if (fragments.every((fragment) => fragment.gap)) hls.startLoad(fragmentEnd);
+  }
+
+  /**
+   * The first picture shows at once, and stands until it is as late as playing will stay: whoever
+   * starts at the very edge runs dry at every part.
+   */
+  #settle(hls: Hls): void {
+    const details = hls.latestLevelDetails;
+    if (!details?.live) return;
+    const latency = details.edge + details.age - this.#video.currentTime;
+    const early = (hls.targetLatency ?? 0) - latency;
+    if (early <= 0) return;
+    this.#video.playbackRate = 0;
+    this.#settling = setTimeout(() => (this.#video.playbackRate = 1), early * 1_000);
   }
 
   shownAt(): number | null {

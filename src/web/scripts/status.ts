@@ -48,8 +48,11 @@ export class ServerClock {
   }
 }
 
-/** Milliseconds between two questions: while something is awaited, and while all is well. */
-const AWAITING_MS = 2_000;
+/**
+ * Milliseconds between two questions: while something is awaited, and while all is well. Who waits
+ * for a broadcast misses its beginning by half of the first.
+ */
+const AWAITING_MS = 1_000;
 const WELL_MS = 5_000;
 const HIDDEN_FACTOR = 3;
 const FAILING_MAX_MS = 30_000;
