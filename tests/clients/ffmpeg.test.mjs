@@ -1,10 +1,15 @@
 // FFmpeg publishes; ffprobe reads what comes out; refusals are said in words.
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { connect } from 'node:tls';
 import { mediaPlaylist, probe } from './lib/hls.mjs';
 import { run, sleep, stop, until } from './lib/process.mjs';
 import { aac, audioOnly, ffmpeg, videoOnly, x264 } from './lib/publish.mjs';
-import { Server } from './lib/server.mjs';
+import { freePort, Server } from './lib/server.mjs';
 
 const newer = process.env.FFMPEG_NEW;
 let server;
@@ -147,6 +152,9 @@ test('a second publisher with the same key takes over at once; viewers keep thei
     });
     assert.doesNotMatch(text, /ENDLIST/);
     assert.equal((await mediaPlaylist(server, 'taken')).address, address);
+    await sleep(3_000);
+    const later = await (await fetch(address)).text();
+    assert.equal(later.match(/#EXT-X-DISCONTINUITY\n/g).length, 1, later);
   } finally {
     await stop(first);
     await stop(second, { signal: 'SIGINT' });
@@ -172,4 +180,82 @@ test('an encoder that comes back within the window continues the same playlist',
     await stop(second, { signal: 'SIGINT' });
   }
   await until('a clean end is the end', async () => (await (await fetch(address)).text()).includes('#EXT-X-ENDLIST'));
+});
+
+/** Writes a certificate of its own into a folder, and answers its fingerprint as peers see it. */
+async function certificate(folder) {
+  const files = ['key.pem', 'chain.pem'].map((name) => join(folder, name));
+  const made = await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1',
+    '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost',
+    '-keyout', files[0], '-out', files[1]]);
+  assert.equal(made.code, 0, made.output);
+  return new X509Certificate(readFileSync(files[1])).fingerprint256;
+}
+
+/** The certificate a new connection is shown. */
+function shown(port) {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1', servername: 'localhost', rejectUnauthorized: false }, () => {
+      resolve(socket.getPeerCertificate().fingerprint256);
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
+}
+
+test('RTMPS, and a certificate replaced while a broadcast runs', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ghostlight-tls-'));
+  const first = await certificate(folder);
+  const [rtmps, https] = [await freePort(), await freePort()];
+  const encrypted = await Server.start({ env: {
+    GHOSTLIGHT_TLS_CERTIFICATE: join(folder, 'chain.pem'),
+    GHOSTLIGHT_TLS_KEY: join(folder, 'key.pem'),
+    GHOSTLIGHT_RTMP_TLS_LISTEN: `127.0.0.1:${rtmps}`,
+    GHOSTLIGHT_HTTP_TLS_LISTEN: `127.0.0.1:${https}`,
+  } });
+  const key = await encrypted.key('sealed');
+  const publisher = encrypted.watch(ffmpeg(`rtmps://127.0.0.1:${rtmps}/live/${key}`));
+  try {
+    await encrypted.live('sealed');
+    const { streams, complaints } = await probe((await mediaPlaylist(encrypted, 'sealed')).address);
+    assert.deepEqual([complaints, streams.map((s) => s.codec_name).sort()], [[], ['aac', 'h264']]);
+    assert.equal(await shown(rtmps), first);
+
+    const second = await certificate(folder);
+    assert.notEqual(second, first);
+    encrypted.process.child.kill('SIGHUP');
+    await until('new connections see the new one', async () => (await shown(rtmps)) === second);
+    assert.equal((await encrypted.status('sealed')).state, 'live', 'and nobody was dropped for it');
+
+    // RTMP without TLS on that port is closed at once.
+    const plain = await run('ffmpeg', ['-hide_banner', '-nostdin', '-loglevel', 'error', '-re',
+      ...videoOnly('160x90', 15), '-t', '5', ...x264(30), '-f', 'flv', `rtmp://127.0.0.1:${rtmps}/live/${key}`],
+    { limit: 5_000 });
+    assert.notEqual(plain.code, 0);
+    assert.equal(plain.signal, null, 'it did not hang');
+    assert.equal((await encrypted.status('sealed')).state, 'live');
+  } finally {
+    await stop(publisher, { signal: 'SIGINT' });
+    await encrypted.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('an encoder that stands still is away within 11 s', async () => {
+  const key = await server.key('frozen');
+  const publisher = server.watch(ffmpeg(`${server.rtmp}/${key}`));
+  try {
+    await server.live('frozen');
+    publisher.child.kill('SIGSTOP');
+    const since = Date.now();
+    const isAway = async () => (await server.status('frozen')).state !== 'live';
+    await until('it is away', isAway, { limit: 13_000 });
+    const took = Date.now() - since;
+    assert.ok(took > 9_000 && took < 11_500, `${took} ms`);
+    const counted = /rtmp_connections_ended_total\{[^}]*reason="silent"/;
+    await until('it is counted', async () => counted.test(await server.metrics()));
+  } finally {
+    publisher.child.kill('SIGCONT');
+    await stop(publisher, { signal: 'SIGINT' });
+  }
 });
