@@ -85,6 +85,25 @@ async fn a_lost_publisher_leaves_a_gap_and_resumes() {
     assert!(versions.len() > (10_000 + 5_000) / 270, "{}", versions.len());
 }
 
+// R44: whoever takes over makes one break in the playlist, and it is no gap.
+#[tokio::test(start_paused = true)]
+async fn a_takeover_is_one_discontinuity() {
+    let stage = Stage::new();
+    let mut first = stage.encoder("studio", Admission::Start).await;
+    first.run(7_100).await;
+    let rendition = stage.rendition("studio");
+    let judged = stage.tasks.spawn(judge_all(rendition.clone()));
+    let mut second = stage.encoder("studio", Admission::Resume).await;
+    tokio::join!(first.run(9_000), second.run(9_000));
+    assert!(!first.write(), "it was told to stop");
+    assert_eq!(rendition.state(), RenditionState::Live);
+    second.finish(EndReason::Finished);
+    let versions = judged.await.expect("every version is clean");
+    let last = text(versions.last().unwrap());
+    assert_eq!(last.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{last}");
+    assert!(!last.contains("GAP"), "{last}");
+}
+
 // H37, R47: nobody comes back, so the playlist ends.
 #[tokio::test(start_paused = true)]
 async fn the_resume_window_ends_the_playlist() {

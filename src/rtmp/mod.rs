@@ -34,6 +34,9 @@ mod causes;
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile;
+#[cfg(test)]
 mod storm_tests;
 #[cfg(test)]
 #[path = "world_tests.rs"]

@@ -317,7 +317,7 @@ fn begins_decoding(frame: &Frame) -> bool {
 
 /// What `onMetaData` claims: a track is there if its codec is named, and missing if the other
 /// one's is named and nothing at all is said about this one.
-fn hint(object: &Object) -> MetadataHint {
+pub(super) fn hint(object: &Object) -> MetadataHint {
     let named = |codec: &str| match object.get(codec) {
         // What is no number at all says nothing.
         Some(Value::Number(number)) => number.is_finite().then_some(*number > 0.0),
