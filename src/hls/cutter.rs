@@ -114,6 +114,18 @@ impl Cutter {
         MediaTime::from_ticks(self.part_start, self.timescale)
     }
 
+    /// Up to where the frames of `track` go: its newest frame, or what earlier parts promised.
+    pub(super) fn reached(&self, track: TrackKind) -> Option<MediaTime> {
+        match track {
+            TrackKind::Video => {
+                self.video.reached().map(|at| MediaTime::from_ticks(at, VIDEO_TIMESCALE))
+            }
+            TrackKind::Audio => {
+                self.audio.reached().map(|at| MediaTime::from_ticks(at, self.audio_timescale))
+            }
+        }
+    }
+
     /// Takes the next frame.
     pub(super) fn push(&mut self, frame: &Arc<Frame>, listing: &mut Listing, out: &mut Vec<Cut>) {
         let at = match (frame.track, &mut self.sound) {
@@ -132,9 +144,14 @@ impl Cutter {
 
     /// The run ends: the open part is closed with what it has, and its segment.
     pub(super) fn finish(&mut self, listing: &mut Listing, out: &mut Vec<Cut>) {
-        if let Some(newest) = self.reference_lane().newest() {
-            let end = (newest + self.frame_ticks()).min(self.part_start + self.bounds.part_max);
-            self.close_part(end, listing, out);
+        let end = match self.reference_lane().newest() {
+            Some(newest) => Some(newest + self.frame_ticks()),
+            // Late sound may lie wholly in earlier parts, and a part has a length.
+            None => (!self.audio.is_empty())
+                .then(|| self.companion_until().max(self.part_start + self.frame_ticks())),
+        };
+        if let Some(end) = end {
+            self.close_part(end.min(self.part_start + self.bounds.part_max), listing, out);
         }
         listing.close(out);
     }
@@ -293,6 +310,11 @@ impl Cutter {
     fn companion_end(&self) -> i64 {
         let length = self.sound.as_ref().map_or(1, SoundClock::length);
         self.audio.newest().map_or(0, |newest| newest + length)
+    }
+
+    /// The same in ticks of the reference.
+    fn companion_until(&self) -> i64 {
+        MediaTime::from_ticks(self.companion_end(), self.audio_timescale).to_ticks(self.timescale)
     }
 
     /// Whether `frame` is too much for what the open part already holds.

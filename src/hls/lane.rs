@@ -83,6 +83,11 @@ impl Lane {
         self.pending.last().map(|pending| pending.at)
     }
 
+    /// Decode time of the newest frame, or the end of what was promised.
+    pub(super) fn reached(&self) -> Option<i64> {
+        self.newest().or(self.promised)
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }

@@ -120,11 +120,15 @@ impl Segmenter {
         self.listing.close(out);
     }
 
-    /// Another timeline, another format, or a hole too long for one segment.
+    /// Another timeline, another format, or a hole too long for one segment: in everything, or in
+    /// the reference track alone, whose next sample would have to span it.
     fn is_break(&self, frame: &Frame) -> bool {
         let Some((run, format)) = &self.run else { return true };
         let same = Arc::ptr_eq(format, &frame.format) || *format == frame.format;
         let position = match &self.state {
+            State::Cutting(cutter) if reference(format) == Some(frame.track) => {
+                cutter.reached(frame.track)
+            }
             State::Cutting(cutter) => Some(cutter.position()),
             State::Learning { held, .. } => held.last().map(|newest| newest.dts),
             State::Waiting { .. } => None,

@@ -93,9 +93,13 @@ fn short_gops_gather_and_jitter_does_not_matter() {
 
 #[test]
 fn audio_goes_into_the_open_part() {
-    // The sound of the last 40 ms comes too late for the part and would open the next.
+    // The sound of the last 40 ms comes too late for the part and opens the next.
     let script = "a@-10 I@0 p@40 a@11 a@32 p@80 a@54 a@75 p@120 a@96 p@160 a@118 a@139 p@200 a@160";
-    check(BOTH, script, "targets 2s 240ms | init 1 | open 100 | 0..240 v6a8! | close 240");
+    check(
+        BOTH,
+        script,
+        "targets 2s 240ms | init 1 | open 100 | 0..240 v6a8! | 240..280 a1 | close 280",
+    );
 }
 
 #[test]
@@ -176,6 +180,27 @@ fn lost_frames_do_not_break_the_clock() {
     let line = text(&cuts);
     assert!(line.contains("480..720 a"), "{line}");
     assert!(!line.contains("gap"), "{line}");
+}
+
+#[test]
+fn sound_without_pictures_is_kept_at_the_end() {
+    let script = gop25(0, 6) + "a@220 a@245 a@266";
+    check(
+        BOTH,
+        &script,
+        "targets 2s 240ms | init 1 | open 100 | 0..240 v6! | 240..284 a3 | close 284",
+    );
+}
+
+#[test]
+fn pictures_that_pause_for_long_begin_a_new_run() {
+    // H35, H36: the first sample after a hole must not span it, whatever the sound did meanwhile.
+    let sound = words("a", (0..700).map(|n| 245 + n * 64 / 3));
+    let script = gop25(0, 6) + &sound + "I@15200 p@15240";
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(BOTH, &script));
+    laws(&cuts).expect("lawful");
+    let line = text(&cuts);
+    assert!(line.ends_with(" discontinuity | 15200..15280 v2! | close 80"), "{line}");
 }
 
 #[test]
