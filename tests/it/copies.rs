@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
 use bytes::{Bytes, BytesMut};
-use ghostlight::base::{
-    BroadcastId, ChannelId, ConnId, KeyId, Limits, MediaSeq, MonoTime, Now, WallTime,
-};
-use ghostlight::gate::{Admission, Latch, Policy};
-use ghostlight::hls::{self, Cut, Found, Segmenter, Window};
-use ghostlight::hub::{self, Publication, Publisher, Registry, Subscription};
-use ghostlight::media::{Frame, Intake};
-use ghostlight::rtmp::{MessageKind, Wire, Writer};
+use ghostlight::base::{MediaSeq, MonoTime};
+use ghostlight::hls::{Cut, Found, Window};
+use ghostlight::media::Frame;
+use ghostlight::rtmp::Writer;
 use ghostlight::testing::clips;
+
+use crate::road::Road;
 
 /// Pictures a second, and pictures from keyframe to keyframe.
 const RATE: u32 = 30;
@@ -26,6 +24,7 @@ const PICTURE_BYTES: usize = 10_000;
 const SOUND_BYTES: usize = 340;
 /// What one read of a socket brings at the most.
 const READ_BYTES: usize = 32 * 1_024;
+const WINDOW: Duration = Duration::from_secs(30);
 
 /// The queues have grown to their size by then, and every later buffer has been used once.
 const WARM_SECONDS: u32 = 30;
@@ -36,19 +35,6 @@ const BESIDE_PAYLOAD_BYTES_MAX: u64 = 96;
 /// The part's bytes and its `Arc<Part>`, and the lists of its samples.
 const PART_ALLOCATIONS_MAX: u64 = 7;
 const BESIDE_PART_BYTES_MAX: u64 = 1_000;
-
-/// From bytes to the window, as a connection and a packager go, on one thread.
-struct Road {
-    wire: Wire,
-    input: BytesMut,
-    intake: Intake,
-    publication: Publication,
-    subscription: Subscription,
-    segmenter: Segmenter,
-    window: Window,
-    frames: Vec<Arc<Frame>>,
-    cuts: Vec<Cut>,
-}
 
 /// What a stretch of media cost.
 #[derive(Debug, Default)]
@@ -63,70 +49,19 @@ struct Costs {
     cut: AllocationInfo,
 }
 
-impl Road {
-    fn new() -> Self {
-        let limits = Limits::default();
-        let now = Now { mono: MonoTime::ZERO, wall: WallTime::from_unix_millis(1_790_000_000_000) };
-        let channel = ChannelId::parse("copies").expect("a good name");
-        let policy = Policy::new(None, Latch::default());
-        let permit = policy.admit(&channel, Admission::Start, now.wall).expect("nothing is closed");
-        let peer = "127.0.0.1:1".parse().expect("an address");
-        let publisher = Publisher { conn: ConnId(1), key: KeyId::new("k"), peer, encoder: None };
-        let registry = Registry::new(limits.clone(), hub::Settings::default(), BroadcastId::new(1));
-        let publication = registry.start(permit, publisher, now).expect("a free channel");
-        let settings = hls::Settings::default();
-        let mut wire = Wire::new(&limits);
-        wire.raise_ceilings();
-        Self {
-            wire,
-            input: BytesMut::with_capacity(2 * READ_BYTES),
-            intake: Intake::new(&limits),
-            subscription: publication.broadcast().subscribe(),
-            publication,
-            segmenter: Segmenter::new(&settings, &limits, MediaSeq(1), now.wall),
-            window: Window::new(settings.window, limits.window_bytes_max),
-            frames: Vec::new(),
-            cuts: Vec::new(),
-        }
-    }
-
-    /// Takes chunks that arrive at `now`, as a socket would bring them.
-    fn take(&mut self, chunks: &[u8], now: MonoTime, costs: &mut Costs) {
-        for piece in chunks.chunks(READ_BYTES) {
-            self.input.extend_from_slice(piece);
-            costs.ingest += measure(|| self.ingest(now));
-            costs.cut += measure(|| self.cut());
-            costs.note(&self.frames, &self.cuts);
-            self.frames.clear();
-            self.cuts.drain(..).for_each(|cut| self.window.apply(cut, now));
-        }
-    }
-
-    fn ingest(&mut self, now: MonoTime) {
-        while let Some(message) = self.wire.handle_bytes(&mut self.input, now).expect("good chunks")
-        {
-            let (at, body) = (message.timestamp, message.payload);
-            if message.kind == MessageKind::Video {
-                self.intake.handle_video(at, body, now)
-            } else {
-                self.intake.handle_audio(at, body, now)
-            }
-            .expect("good media");
-            while let Some(frame) = self.intake.next_frame() {
-                self.publication.write(frame, now).expect("the one writer");
-            }
-        }
-        while self.subscription.try_batch(&mut self.frames).is_some() {}
-    }
-
-    fn cut(&mut self) {
-        for frame in &self.frames {
-            self.segmenter.push(frame, &mut self.cuts);
-        }
-    }
-}
-
 impl Costs {
+    /// Takes chunks that arrive at `now`, as a socket would bring them.
+    fn carry(&mut self, chunks: &[u8], now: MonoTime, road: &mut Road, window: &mut Window) {
+        for piece in chunks.chunks(READ_BYTES) {
+            road.input.extend_from_slice(piece);
+            self.ingest += measure(|| road.ingest(now));
+            self.cut += measure(|| road.cut());
+            self.note(&road.frames, &road.cuts);
+            road.frames.clear();
+            road.cuts.drain(..).for_each(|cut| window.apply(cut, now));
+        }
+    }
+
     fn note(&mut self, frames: &[Arc<Frame>], cuts: &[Cut]) {
         let size = |bytes: &Bytes| u64::try_from(bytes.len()).expect("a small number");
         for frame in frames {
@@ -161,34 +96,48 @@ fn second(writer: &mut Writer, at: u32, bodies: &[Bytes; 3]) -> Vec<(MonoTime, V
     ticks
 }
 
-fn play(seconds: Range<u32>, road: &mut Road, writer: &mut Writer) -> Costs {
-    let bodies = [
-        clips::avc_frame(true, PICTURE_BYTES),
-        clips::avc_frame(false, PICTURE_BYTES),
-        clips::aac_frame(SOUND_BYTES),
-    ];
-    let mut costs = Costs::default();
-    for (now, chunks) in seconds.flat_map(|at| second(writer, at, &bodies)) {
-        road.take(&chunks, now, &mut costs);
-    }
-    costs
+/// A road on which everything was used before, and the window at its end.
+struct Warm {
+    road: Road,
+    window: Window,
+    writer: Writer,
 }
 
-fn warm_road() -> (Road, Writer) {
-    let (mut road, mut writer) = (Road::new(), Writer::new());
-    writer.set_chunk_size(4_096);
-    writer.raw(0, 9, 1, clips::avc_config());
-    writer.raw(0, 8, 1, clips::aac_config());
-    play(0..WARM_SECONDS, &mut road, &mut writer);
-    (road, writer)
+impl Warm {
+    fn new() -> Self {
+        let (mut road, mut writer) = (Road::new(), Writer::new());
+        road.input = BytesMut::with_capacity(2 * READ_BYTES);
+        writer.set_chunk_size(4_096);
+        writer.raw(0, 9, 1, clips::avc_config());
+        writer.raw(0, 8, 1, clips::aac_config());
+        let mut warm = Self { road, window: Window::new(WINDOW, usize::MAX), writer };
+        warm.play(0..WARM_SECONDS);
+        warm
+    }
+
+    fn play(&mut self, seconds: Range<u32>) -> Costs {
+        let bodies = [
+            clips::avc_frame(true, PICTURE_BYTES),
+            clips::avc_frame(false, PICTURE_BYTES),
+            clips::aac_frame(SOUND_BYTES),
+        ];
+        let mut costs = Costs::default();
+        for (now, chunks) in seconds.flat_map(|at| second(&mut self.writer, at, &bodies)) {
+            costs.carry(&chunks, now, &mut self.road, &mut self.window);
+        }
+        costs
+    }
+
+    fn count(&mut self) -> Costs {
+        self.play(WARM_SECONDS..WARM_SECONDS + COUNTED_SECONDS)
+    }
 }
 
 /// The price of a frame of any size: its message and its `Arc<Frame>`. A keyframe's picture is
 /// described anew and compared with the format in force, which costs one more.
 #[test]
 fn a_frame_is_allocated_once_and_shared() {
-    let (mut road, mut writer) = warm_road();
-    let costs = play(WARM_SECONDS..WARM_SECONDS + COUNTED_SECONDS, &mut road, &mut writer);
+    let costs = Warm::new().count();
     assert_eq!(costs.frames, 1_537, "as many as went in");
     let keyframes = u64::from(COUNTED_SECONDS * RATE / GOP);
     let allocations = costs.ingest.count_total;
@@ -200,8 +149,7 @@ fn a_frame_is_allocated_once_and_shared() {
 /// Frames cost nothing while a part is open; closing it costs the part and a few lists.
 #[test]
 fn a_part_is_allocated_once_at_its_size() {
-    let (mut road, mut writer) = warm_road();
-    let costs = play(WARM_SECONDS..WARM_SECONDS + COUNTED_SECONDS, &mut road, &mut writer);
+    let costs = Warm::new().count();
     assert_eq!(costs.parts, 90, "nine in each two seconds");
     assert!(costs.cut.count_total <= PART_ALLOCATIONS_MAX * costs.parts, "{costs:#?}");
     let bytes = costs.cut.bytes_total;
@@ -238,8 +186,7 @@ fn a_payload_lies_in_its_message() {
 /// A segment is the list of its parts, and what viewers fetch is what was cut.
 #[test]
 fn a_window_hands_out_the_very_parts_that_were_cut() {
-    let (road, _) = warm_road();
-    let window = &road.window;
+    let Warm { window, .. } = Warm::new();
     let media = |found: Found| match found {
         Found::Media(chunks) => chunks,
         Found::Gap | Found::Next | Found::Gone | Found::Unknown => panic!("it is there"),

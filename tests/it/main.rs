@@ -4,5 +4,7 @@ mod cli;
 mod copies;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
+mod road;
 mod service;
+mod sync;
 mod tidy;
