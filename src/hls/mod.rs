@@ -20,6 +20,7 @@ mod sound;
 #[cfg(test)]
 mod cut_script;
 mod edge;
+mod flow;
 #[cfg(test)]
 mod journey_tests;
 mod lowlatency;

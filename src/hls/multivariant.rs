@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::time::Duration;
 
 use m3u8_rs::{MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
 
@@ -46,19 +45,12 @@ impl Variant {
 }
 
 impl Bandwidth {
-    /// The greatest and the mean rate of the listed segments. A segment much shorter than the
-    /// target says little about the peak; before there is a whole segment, the open one must do.
+    /// The greatest and the mean rate of the broadcast so far. Before there is a whole segment, the
+    /// open one must do.
     pub fn measure(window: &Window) -> Option<Self> {
-        let target = window.targets()?.segment;
-        let segments: Vec<_> = window.rates().collect();
-        let long = segments.iter().filter(|(_, length)| *length * 2 >= target);
-        let peak = long.filter_map(|(bytes, length)| bits_per_second(*bytes, *length)).max();
-        let bytes = segments.iter().map(|(bytes, _)| bytes).sum();
-        let length = segments.iter().map(|(_, length)| *length).sum();
-        let open = window.open_rate();
-        let so_far = || open.and_then(|(bytes, length)| bits_per_second(bytes, length));
-        let average = bits_per_second(bytes, length).or_else(so_far)?;
-        let peak = peak.unwrap_or(average).max(average);
+        let flow = window.flow();
+        let average = flow.average().or_else(|| window.open_rate())?;
+        let peak = flow.peak().max(average);
         Some(Self { peak: two_digits_up(peak), average: two_digits_up(average) })
     }
 }
@@ -99,11 +91,6 @@ pub fn render_multivariant(
 fn rate_millis((frames, seconds): (u32, u32)) -> Option<u32> {
     let millis = u64::from(frames) * 1_000 + u64::from(seconds) / 2;
     u32::try_from(millis.checked_div(u64::from(seconds))?).ok()
-}
-
-fn bits_per_second(bytes: usize, length: Duration) -> Option<u64> {
-    let bits = u128::try_from(bytes).ok()? * 8 * 1_000_000;
-    u64::try_from(bits.checked_div(length.as_micros())?).ok()
 }
 
 fn two_digits_up(rate: u64) -> u64 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::edge::Edge;
+use super::flow::{Flow, bits_per_second};
 use super::lowlatency::SegmentText;
 use super::segment::{Cut, InitSegment, Part, SegmentStart, Targets};
 use crate::base::{MediaSeq, MediaTime, MonoTime};
@@ -44,6 +45,8 @@ pub struct Window {
     bytes: usize,
     text_bytes: usize,
     discontinuity_sequence: u64,
+    /// All whole segments with media, those that have left included.
+    flow: Flow,
     /// The longest version of the playlist so far.
     longest: MediaTime,
     ended: bool,
@@ -111,6 +114,7 @@ impl Window {
             bytes: 0,
             text_bytes: 0,
             discontinuity_sequence: 0,
+            flow: Flow::default(),
             longest: MediaTime::ZERO,
             ended: false,
         }
@@ -232,16 +236,14 @@ impl Window {
         Edge { closed, open, next_part: self.next_part }
     }
 
-    /// Bytes and length of each whole listed segment that holds media, oldest first.
-    pub fn rates(&self) -> impl Iterator<Item = (usize, Duration)> {
-        let whole = self.whole().filter(|segment| !segment.start.gap);
-        whole.filter_map(|s| Some((s.bytes, s.whole.as_ref()?.duration.to_duration())))
+    /// What the broadcast has carried in whole segments.
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
     }
 
-    /// Bytes and length of the segment being written.
-    pub fn open_rate(&self) -> Option<(usize, Duration)> {
-        let open = self.open_segment()?;
-        Some((open.bytes, self.open_length().to_duration()))
+    /// Bits a second of the segment being written.
+    pub(super) fn open_rate(&self) -> Option<u64> {
+        bits_per_second(self.open_segment()?.bytes, self.open_length().to_duration())
     }
 
     /// An init segment that some kept segment needs, or the newest.
@@ -361,6 +363,9 @@ impl Window {
         let skip = self.parts.len().saturating_sub(count);
         let chunks = self.parts.iter().skip(skip).map(|part| part.bytes.clone()).collect();
         segment.ends_at = begins_at + duration;
+        if let Some(targets) = self.targets.filter(|_| !segment.start.gap) {
+            self.flow.add(segment.bytes, duration.to_duration(), targets.segment);
+        }
         segment.whole = Some(Whole { duration, listed_at: now, chunks });
         let before = segment.text.len();
         segment.text.close(&segment.start, duration);

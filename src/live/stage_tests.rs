@@ -1,7 +1,7 @@
 //! A supervisor, its hub and encoders on a clock that stands still unless somebody waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,18 +20,25 @@ use crate::testing::lint::{check_playlist, check_reload};
 /// 2026-11-21T08:00:00Z
 const WALL: WallTime = WallTime::from_unix_millis(1_795_248_000_000);
 
-/// Reads tokio's paused clock; panics once when told to.
+/// Reads tokio's paused clock; panics once when told to, and its calendar can be set back.
 #[derive(Debug)]
 pub(super) struct StageClock {
     start: Instant,
     pub(super) broken: AtomicBool,
+    /// Milliseconds that the calendar is late.
+    pub(super) late: AtomicU64,
 }
 
 impl Clock for StageClock {
     fn now(&self) -> Now {
         assert!(!self.broken.swap(false, Ordering::SeqCst), "the clock was told to break");
         let since = self.start.elapsed();
-        Now { mono: MonoTime::from_start(since), wall: WALL + since }
+        let late = i64::try_from(self.late.load(Ordering::SeqCst)).expect("some hours");
+        let calendar = WALL.unix_millis() - late;
+        Now {
+            mono: MonoTime::from_start(since),
+            wall: WallTime::from_unix_millis(calendar) + since,
+        }
     }
 }
 
@@ -51,7 +58,11 @@ impl Stage {
     }
 
     pub(super) fn with(limits: Limits, settings: Settings) -> Self {
-        let clock = Arc::new(StageClock { start: Instant::now(), broken: AtomicBool::new(false) });
+        let clock = Arc::new(StageClock {
+            start: Instant::now(),
+            broken: AtomicBool::new(false),
+            late: AtomicU64::new(0),
+        });
         let registry = Registry::new(limits.clone(), hub::Settings::default(), BroadcastId::new(1));
         let (closing, closing_seen) = watch::channel(None);
         let stage = Self {

@@ -104,6 +104,53 @@ async fn a_takeover_is_one_discontinuity() {
     assert!(!last.contains("GAP"), "{last}");
 }
 
+// H45, H46: the calendar is set back by an hour, twice, and every date stays true to the first.
+#[tokio::test(start_paused = true)]
+async fn a_calendar_set_back_moves_no_date() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(5_000).await;
+    let rendition = stage.rendition("studio");
+    let judged = stage.tasks.spawn(judge_all(rendition.clone()));
+    stage.clock.late.store(3_600_000, Ordering::SeqCst);
+    encoder.run(5_000).await;
+    drop(encoder);
+    sleep(secs(4)).await;
+    stage.clock.late.store(7_200_000, Ordering::SeqCst);
+    let mut encoder = stage.encoder("studio", Admission::Resume).await;
+    encoder.run(5_000).await;
+    encoder.finish(EndReason::Finished);
+    let versions = judged.await.expect("every version is clean");
+    let last = text(versions.last().unwrap());
+    let dates: Vec<_> = last.lines().filter_map(|l| l.split_once("DATE-TIME:")).collect();
+    assert!(dates.len() >= 9, "{last}");
+    assert!(dates.iter().all(|(_, date)| date.starts_with("2026-11-21T08:00:")), "{last}");
+    assert!(dates.windows(2).all(|pair| pair[0] < pair[1]), "{last}");
+}
+
+// H62: what has left the playlist still counts in the rates that are announced.
+#[tokio::test(start_paused = true)]
+async fn the_announced_rates_are_those_of_the_whole_broadcast() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    for (secs, size) in [(60, 1_000), (20, 5_000), (100, 1_000)] {
+        encoder.size = size;
+        encoder.run(secs * 1_000).await;
+    }
+    let text = stage.rendition("studio").multivariant("", PlaylistForm::LowLatency).unwrap();
+    let text = String::from_utf8(text.plain().to_vec()).unwrap();
+    let rate = |name: &str| -> u64 {
+        let (_, value) = text.split_once(&format!("{name}=")).expect("it is there");
+        value.split(',').next().unwrap().parse().unwrap()
+    };
+    // Thirty frames a second, and about 20 bytes of boxes with each.
+    let bits = |size: u64| size * 30 * 8;
+    let (peak, average) = (rate(":BANDWIDTH"), rate("AVERAGE-BANDWIDTH"));
+    assert!((bits(5_000)..bits(5_000) * 5 / 4).contains(&peak), "{text}");
+    let mean = (bits(1_000) * 160 + bits(5_000) * 20) / 180;
+    assert!((mean * 9 / 10..mean * 11 / 10).contains(&average), "{mean}: {text}");
+}
+
 // H37, R47: nobody comes back, so the playlist ends.
 #[tokio::test(start_paused = true)]
 async fn the_resume_window_ends_the_playlist() {
