@@ -20,6 +20,18 @@ fn check(words: &str, expected: &str) {
     assert_clean(&script.full());
 }
 
+proptest! {
+    /// H7: whatever the length, digits and one dot.
+    #[test]
+    fn seconds_are_digits_and_a_dot(micros in any::<i64>()) {
+        let text = Secs(micros).to_string();
+        let (whole, fraction) = text.split_once('.').unwrap();
+        prop_assert!(!whole.is_empty() && whole.len() <= 20 && fraction.len() == 6, "{}", text);
+        prop_assert!(text.bytes().all(|b| b.is_ascii_digit() || b == b'.'), "{}", text);
+        prop_assert_eq!(text.replace('.', "").parse::<i64>().unwrap(), micros.max(0));
+    }
+}
+
 // H3, H4, H10, H17, H34, H72, H77, H78, H79
 #[test]
 fn the_head_of_a_live_playlist() {

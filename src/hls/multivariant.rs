@@ -104,9 +104,11 @@ fn two_digits_up(rate: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::media::{AudioCodec, AudioConfig, VideoCodec, VideoConfig};
+    use crate::media::{self, AudioCodec, AudioConfig, VideoCodec, VideoConfig};
+    use crate::testing::clips;
 
     fn audio() -> AudioConfig {
         AudioConfig {
@@ -169,6 +171,36 @@ mod tests {
         assert_eq!(rate(None, Some(59_940)).as_deref(), Some("59.940"));
         assert_eq!(rate(Some((25, 1)), Some(59_940)).as_deref(), Some("25.000"));
         assert_eq!(rate(Some((25, 0)), None), None);
+    }
+
+    proptest! {
+        /// H6: what an encoder writes into its configuration cannot leave the quotes, nor begin a
+        /// line of its own.
+        #[test]
+        fn foreign_bytes_bring_no_foreign_text(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let changed = |record: Bytes| {
+                let mut record = record.to_vec();
+                for (place, byte) in &changes {
+                    *place.get_mut(&mut record) = *byte;
+                }
+                Bytes::from(record)
+            };
+            let av1 = media::av1::parse_config(&changed(clips::av1_record())).ok().flatten();
+            let videos = [
+                media::avc::parse_config(&changed(clips::avc_record())).ok(),
+                media::hevc::parse_config(&changed(clips::hevc_record())).ok(),
+                av1,
+            ];
+            let audio = media::aac::parse_config(&changed(clips::aac_record())).ok();
+            for video in videos {
+                let text = text(&Format { video, audio: audio.clone() }, None, "");
+                let plain = |c: char| c.is_ascii_alphanumeric() || "#-:=\",./\n".contains(c);
+                prop_assert!(text.chars().all(plain), "{}", text);
+                prop_assert_eq!((text.lines().count(), text.matches('"').count()), (3, 2));
+            }
+        }
     }
 
     #[test]

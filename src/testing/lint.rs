@@ -48,6 +48,35 @@ pub fn check_playlist(text: &str) -> Vec<Finding> {
     judge.findings
 }
 
+/// Judges a playlist as a player sees it that knows none of the low-latency tags.
+pub fn check_plain(text: &str) -> Vec<Finding> {
+    let mut judge = Judge::default();
+    let playlist = Playlist::parse(text);
+    judge.text(text);
+    judge.head(text, &playlist);
+    judge.segments(&playlist);
+    let low_latency = text.lines().find(|line| is_low_latency(line));
+    judge.expect("H88", low_latency.is_none(), || format!("{low_latency:?} is left"));
+    let whole = !playlist.segments.is_empty() && playlist.open.lines.is_empty();
+    judge.expect("H88", whole, || "it does not end with a whole segment".to_owned());
+    judge.findings
+}
+
+/// What [`check_plain`] judges, made from any playlist: the low-latency tags are left out, and with
+/// them the segment that is still being written.
+pub fn strip_low_latency(text: &str) -> String {
+    let lines: Vec<_> = text.lines().filter(|line| !is_low_latency(line)).collect();
+    let end = |line: &&str| !line.starts_with('#') || *line == "#EXT-X-ENDLIST";
+    let whole = lines.iter().rposition(end).map_or(0, |last| last + 1);
+    lines.iter().take(whole).map(|line| format!("{line}\n")).collect()
+}
+
+fn is_low_latency(line: &str) -> bool {
+    let name = line.split(':').next().unwrap_or(line);
+    let tags = ["SERVER-CONTROL", "PART-INF", "PART", "PRELOAD-HINT", "RENDITION-REPORT"];
+    name.strip_prefix("#EXT-X-").is_some_and(|name| tags.contains(&name))
+}
+
 /// Judges what changed from one full version of a playlist to a later one.
 pub fn check_reload(previous: &str, next: &str) -> Vec<Finding> {
     let mut judge = Judge::default();
@@ -84,8 +113,11 @@ impl Judge {
         self.expect("H2", !text.starts_with('\u{feff}'), || "a byte order mark".to_owned());
         self.expect("H3", text.starts_with("#EXTM3U\n"), || "does not start with #EXTM3U".into());
         self.expect("H3", text.ends_with('\n'), || "the last line is cut".to_owned());
-        for line in text.lines().filter(|line| line.starts_with("#EXT-X-")) {
+        for line in text.lines().filter(|line| line.starts_with("#EXT")) {
             let Some((name, list)) = line.split_once(':') else { continue };
+            let closed = line.matches('"').count() % 2 == 0;
+            self.expect("H6", closed, || format!("a quote stays open: {line}"));
+            self.number(name, list.split(',').next().unwrap_or_default());
             if !list.contains('=') || name.ends_with("DATE-TIME") {
                 continue;
             }
@@ -94,11 +126,36 @@ impl Judge {
                 let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-';
                 let good = !name.is_empty() && name.bytes().all(plain) && !value.contains(' ');
                 self.expect("H5", good, || format!("attribute {name} in {line}"));
+                self.number(name, value);
                 self.expect("H5", names.insert(name.to_owned()), || {
                     format!("{name} twice: {line}")
                 });
             }
         }
+    }
+
+    /// A tag or attribute that is a number is one in the few characters that numbers may have.
+    fn number(&mut self, name: &str, value: &str) {
+        const INTEGERS: [&str; 6] = [
+            "#EXT-X-VERSION",
+            "#EXT-X-TARGETDURATION",
+            "#EXT-X-MEDIA-SEQUENCE",
+            "#EXT-X-DISCONTINUITY-SEQUENCE",
+            "#EXT-X-BITRATE",
+            "SKIPPED-SEGMENTS",
+        ];
+        const FLOATS: [&str; 6] =
+            ["#EXTINF", "DURATION", "PART-TARGET", "HOLD-BACK", "PART-HOLD-BACK", "CAN-SKIP-UNTIL"];
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let good = if INTEGERS.contains(&name) {
+            digits(value) && value.len() <= 20
+        } else if FLOATS.contains(&name) {
+            let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+            digits(whole) && digits(fraction)
+        } else {
+            return;
+        };
+        self.expect("H7", good, || format!("{name} is {value:?}"));
     }
 
     fn head(&mut self, text: &str, playlist: &Playlist<'_>) {

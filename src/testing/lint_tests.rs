@@ -30,6 +30,13 @@ const BREAKS: &[(&str, &str, &str)] = &[
     ("H4", "VERSION:6", "VERSION:9"),
     ("H5", "PART-TARGET", "part-target"),
     ("H5", "HOLD-BACK=3.0,", "HOLD-BACK=3.0,HOLD-BACK=3.0,"),
+    ("H6", "\"p2.m4s\"", "\"p2.m4s"),
+    ("H7", "TARGETDURATION:1", "TARGETDURATION:1.5"),
+    ("H7", "MEDIA-SEQUENCE:7", "MEDIA-SEQUENCE:000000000000000000007"),
+    ("H7", "#EXTINF:1.00000", "#EXTINF:1e0"),
+    ("H7", "#EXTINF:1.00000", "#EXTINF:-1.00000"),
+    ("H7", "DURATION=0.50000,URI=\"p2", "DURATION=NaN,URI=\"p2"),
+    ("H7", "HOLD-BACK=3.0", "HOLD-BACK=inf"),
     ("H8", "#EXT-X-VERSION:6\n", "#EXT-X-VERSION:6\n#EXT-X-VERSION:6\n"),
     ("H8", "#EXT-X-VERSION:6\n", "#EXT-X-VERSION:6\n#EXT-X-STREAM-INF:BANDWIDTH=1\n"),
     ("H10", "#EXT-X-TARGETDURATION:1\n", ""),
@@ -86,6 +93,22 @@ fn every_break_is_found() {
         let found = rules(&check_playlist(&broken));
         assert!(found.contains(rule), "{rule}: {found:?}");
     }
+}
+
+#[test]
+fn a_plain_playlist_has_whole_segments_and_no_parts() {
+    let plain = strip_low_latency(CLEAN);
+    assert_eq!(check_plain(&plain), []);
+    assert!(plain.ends_with("#EXTINF:1.00000,\ns7.m4s\n"), "{plain}");
+    assert!(rules(&check_plain(CLEAN)).contains(&"H88"));
+    let nothing = plain.replace("#EXTINF:1.00000,\ns7.m4s\n", "");
+    assert!(rules(&check_plain(&nothing)).contains(&"H88"));
+    assert!(
+        rules(&check_plain(&plain.replace("TARGETDURATION:1", "TARGETDURATION:0")))
+            .contains(&"H10")
+    );
+    let ended = strip_low_latency(&format!("{CLEAN}#EXT-X-ENDLIST\n"));
+    assert!(ended.ends_with("#EXT-X-ENDLIST\n"), "{ended}");
 }
 
 /// Each line: the rule, and a change that no reload may show.
