@@ -154,6 +154,19 @@ fn troubles_of_accept() {
     }
 }
 
+/// W2: what waits in the kernel for a slow reader is bounded.
+#[tokio::test]
+async fn the_kernel_keeps_little_of_an_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_ours, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let (io, _) = accepted.unwrap();
+    prepare(&io).unwrap();
+    let bytes = SockRef::from(&io).send_buffer_size().unwrap();
+    assert!((1..=SEND_BUFFER_BYTES).contains(&bytes), "{bytes}");
+    assert!(io.nodelay().unwrap());
+}
+
 /// W1: no byte at all, half a line, and a byte now and then end at the same time.
 #[tokio::test(start_paused = true)]
 async fn a_head_has_ten_seconds() {
