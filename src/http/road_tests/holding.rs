@@ -123,11 +123,49 @@ async fn the_end_answers_whoever_waits() {
     assert_eq!(state, "offline");
 }
 
+/// W4, W16: one address has its own ceiling, and behind a trusted proxy each viewer is one.
+#[tokio::test(start_paused = true)]
+async fn an_address_cannot_hold_everything() {
+    let limits = Limits { blocked_requests_per_address_max: 1, ..Limits::default() };
+    let trusted_proxies = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    let settings = Settings { trusted_proxies, ..Settings::default() };
+    let world = World::with(Setup { limits, settings, ..Setup::default() }).await;
+    let mut encoder = world.publish();
+    encoder.send(5.0).await;
+    let address = world.playlist().await;
+    let next = last_msn(world.get(&address).await.text()) + 2;
+    let target = format!("{address}?_HLS_msn={next}");
+    let ask = |peer, viewer| world.hand_in(&target, &[("x-forwarded-for", viewer)], Some(peer));
+    let mut held = Vec::new();
+    for (peer, viewer, room) in [
+        ("192.0.2.1", "198.51.100.1", true),
+        ("192.0.2.1", "198.51.100.2", false),
+        ("127.0.0.1", "192.0.2.1", false),
+        ("127.0.0.1", "198.51.100.3", true),
+        ("127.0.0.1", "198.51.100.4, 198.51.100.3", false),
+        ("127.0.0.1", "198.51.100.4", true),
+    ] {
+        match ask(peer, viewer) {
+            held_one @ Answer::Held(_) => {
+                assert!(room, "{peer} for {viewer} is held");
+                held.push(held_one);
+            }
+            Answer::Now(refused) => {
+                assert!(!room, "{peer} for {viewer} is refused");
+                assert_eq!(refused.status(), 503);
+                assert_eq!(refused.headers()["retry-after"], "1");
+            }
+        }
+    }
+    drop(held);
+    assert!(matches!(ask("192.0.2.1", ""), Answer::Held(_)), "the places come back");
+}
+
 /// W4: too many held requests are told so, and answered again when others are done.
 #[tokio::test(start_paused = true)]
 async fn holds_have_a_ceiling() {
     let limits = Limits { blocked_requests_max: 2, ..Limits::default() };
-    let world = World::with(limits, Settings::default(), Policy::default()).await;
+    let world = World::with(Setup { limits, ..Setup::default() }).await;
     let mut encoder = world.publish();
     encoder.send(5.0).await;
     let address = world.playlist().await;

@@ -1,16 +1,19 @@
 //! Whole roads: a publication in the hub, a packager behind it, and requests through a pipe.
 
+mod caching;
 mod holding;
 mod media;
 mod pages;
 mod playlists;
 mod sunset;
+mod versions;
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::{Request, Version};
 use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
@@ -18,10 +21,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answer::{Answer, Response, Site, Visit};
+use super::site::Viewers;
 use super::{AdminServer, Context, Metrics, Readiness, Server, Settings};
 use crate::accounts::Keys;
 use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Pressure, WallTime};
 use crate::gate::{Admission, Policy, Schedule, ScheduleSettings};
+use crate::hls;
 use crate::hub::{self, EndReason, Publication, Publisher, Registry};
 use crate::live::{self, Directory, Supervisor};
 use crate::store;
@@ -33,8 +39,20 @@ const START: WallTime = WallTime::from_unix_millis(1_795_248_000_000);
 const FRAME: Duration = Duration::from_millis(40);
 const GOP_FRAMES: i64 = 25;
 
+/// What a test may want otherwise.
+#[derive(Default)]
+struct Setup {
+    limits: Limits,
+    settings: Settings,
+    policy: Policy,
+    hls: hls::Settings,
+}
+
 struct World {
     server: Server,
+    /// The same without connections.
+    site: Arc<Viewers>,
+    directory: Directory,
     admin: AdminServer,
     registry: Registry,
     clock: Arc<dyn Clock>,
@@ -77,10 +95,11 @@ impl Reply {
 
 impl World {
     async fn new() -> Self {
-        Self::with(Limits::default(), Settings::default(), Policy::default()).await
+        Self::with(Setup::default()).await
     }
 
-    async fn with(limits: Limits, settings: Settings, policy: Policy) -> Self {
+    async fn with(setup: Setup) -> Self {
+        let Setup { limits, settings, policy, hls } = setup;
         let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(START));
         let store = store::in_memory();
         for name in ["demo", "quiet"] {
@@ -96,7 +115,7 @@ impl World {
             registry: registry.clone(),
             directory: directory.clone(),
             clock: Arc::clone(&clock),
-            settings: live::Settings::default(),
+            settings: live::Settings { hls, ..live::Settings::default() },
             limits: limits.clone(),
             closing: watch::channel(None).1,
             metrics: live::Metrics::register(&mut figures),
@@ -107,13 +126,13 @@ impl World {
         let readiness = Readiness::new();
         let (policy, heard) = watch::channel(Arc::new(policy));
         let limits = Arc::new(limits);
-        let context = Context {
-            settings,
+        let context = || Context {
+            settings: settings.clone(),
             limits: Arc::clone(&limits),
             clock: Arc::clone(&clock),
-            directory,
-            keys,
-            policy: heard,
+            directory: directory.clone(),
+            keys: keys.clone(),
+            policy: heard.clone(),
             readiness: readiness.clone(),
             pressure: registry.pressure().clone(),
             metrics: metrics.clone(),
@@ -124,10 +143,12 @@ impl World {
                 encoder,
                 readiness.clone(),
                 metrics.clone(),
-                limits,
+                Arc::clone(&limits),
                 tracker.clone(),
             ),
-            server: Server::new(context, tracker),
+            site: Arc::new(Viewers::new(context())),
+            server: Server::new(context(), tracker),
+            directory: directory.clone(),
             registry,
             clock,
             policy,
@@ -164,6 +185,15 @@ impl World {
     async fn ask(&self, method: &str, target: &str, fields: &str) -> Reply {
         let mut io = self.connect();
         ask(&mut io, method, target, fields).await
+    }
+
+    /// A request that comes through no connection of ours, from `peer`.
+    fn hand_in(&self, target: &str, fields: &[(&str, &str)], peer: Option<&str>) -> Answer {
+        let mut request = Request::builder().uri(target).header("host", "x");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        self.site.answer(&request.body(()).unwrap(), &visit(peer))
     }
 
     /// The media playlist's address, read from the multivariant playlist.
@@ -227,6 +257,25 @@ impl Encoder {
     }
 }
 
+/// A connection from `peer` that does not exist, and its first request.
+fn visit(peer: Option<&str>) -> Visit {
+    Visit {
+        conn: ConnId(1),
+        peer: peer.map(|text| text.parse().unwrap()),
+        number: 1,
+        has_body: false,
+        tls: false,
+        pulse: Arc::default(),
+    }
+}
+
+fn now(answer: Answer) -> Response {
+    match answer {
+        Answer::Now(response) => *response,
+        Answer::Held(_) => panic!("it is held"),
+    }
+}
+
 fn channel(name: &str) -> ChannelId {
     ChannelId::parse(name).unwrap()
 }
@@ -235,6 +284,16 @@ fn unpack(gzip: &[u8]) -> String {
     let mut text = String::new();
     flate2::read::GzDecoder::new(gzip).read_to_string(&mut text).unwrap();
     text
+}
+
+/// Every address that a playlist gives and has.
+fn addresses(playlist: &str) -> Vec<String> {
+    let given = playlist.lines().filter(|line| !line.starts_with("#EXT-X-PRELOAD-HINT"));
+    let address = |line: &str| match line.split_once("URI=\"") {
+        Some((_, rest)) => rest.split('"').next().map(str::to_owned),
+        None => (!line.starts_with('#')).then(|| line.to_owned()),
+    };
+    given.filter_map(address).collect()
 }
 
 /// The name of the last whole segment.

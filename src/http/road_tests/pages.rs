@@ -103,7 +103,7 @@ async fn unkeyed_fields_change_nothing() {
 #[tokio::test(start_paused = true)]
 async fn only_listed_hosts_are_answered() {
     let settings = Settings { hosts: vec!["video.example".to_owned()], ..Settings::default() };
-    let world = World::with(Limits::default(), settings, Policy::default()).await;
+    let world = World::with(Setup { settings, ..Setup::default() }).await;
     let reply = world.get("/demo/index.m3u8").await;
     assert_eq!((reply.status, reply.problem().as_str()), (421, "host-unknown"));
 }

@@ -14,7 +14,7 @@ fn policy(announced_at: u64, publish_close_at: u64, rehearsal: bool) -> Policy {
 }
 
 async fn world(policy: Policy) -> World {
-    World::with(Limits::default(), Settings::default(), policy).await
+    World::with(Setup { policy, ..Setup::default() }).await
 }
 
 /// sunset.md 4: headers from the announcement on, not before; G16: nothing is kept past the
@@ -74,6 +74,30 @@ async fn after_the_closing_what_cannot_come_back_is_gone() {
     assert_eq!(state, "closed");
     let document = world.get("/.well-known/sunset.json").await.json();
     assert_eq!(document["phase"], "finishing");
+}
+
+/// G2: what decides is the moment at which the whole head is there, not the connection nor the
+/// first byte, and not the answer.
+#[tokio::test(start_paused = true)]
+async fn the_arrival_of_the_head_decides() {
+    let world = world(policy(0, 8, false)).await;
+    let mut encoder = world.publish();
+    encoder.send(7.5).await;
+    let address = world.playlist().await;
+    let next = last_msn(world.get(&address).await.text()) + 2;
+    let mut early = world.connect();
+    let mut late = world.connect();
+    late.write_all(b"GET /quiet HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+    let held = format!("{address}?_HLS_msn={next}");
+    let (held, ()) = tokio::join!(ask(&mut early, "GET", &held, ""), encoder.send(3.0));
+    assert!(Duration::from_millis(500) < held.after, "answered after the closing");
+    assert_eq!(held.status, 200, "asked before it");
+
+    // The empty line that ends the head.
+    late.write_all(b"\r\n").await.unwrap();
+    let mut said = [0; 12];
+    late.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"HTTP/1.1 410", "asked after it");
 }
 
 /// A rehearsal is marked in every answer.
