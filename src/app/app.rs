@@ -215,6 +215,9 @@ impl App {
                 }
             }
         }
+        for warning in self.config.hls.warnings() {
+            warn!("{warning}");
+        }
         if policy.is_rehearsal() {
             warn!(at = %self.clock.now().wall, "rehearsal: the calendar is played");
         }

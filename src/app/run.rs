@@ -84,6 +84,9 @@ async fn serve(args: &ServeArgs, sources: Sources) -> Result<ExitCode, Failure> 
     if args.print_config {
         say(&render(&config));
     }
+    if args.check {
+        config.hls.warnings().iter().for_each(|warning| say(&format!("warning: {warning}\n")));
+    }
     if args.check || args.print_config {
         return Ok(ExitCode::SUCCESS);
     }

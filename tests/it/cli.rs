@@ -96,6 +96,15 @@ fn wrong_configuration_is_one_line_and_exit_2() {
 }
 
 #[test]
+fn a_check_tells_what_is_allowed_and_unwise() {
+    let home = home();
+    let check = |part| ghostlight(home.path(), &["--check"], &[("GHOSTLIGHT_HLS_PART", part)]);
+    let (short, usual) = (check("100ms"), check("250ms"));
+    assert!(short.status.success() && stdout(&short).starts_with("warning: hls.part = 100ms"));
+    assert_eq!((usual.status.success(), &*stdout(&usual)), (true, ""));
+}
+
+#[test]
 fn a_taken_port_is_one_line_that_names_port_and_setting() {
     let home = home();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
