@@ -8,3 +8,4 @@ mod road;
 mod service;
 mod sync;
 mod tidy;
+mod viewers;

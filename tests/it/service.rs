@@ -13,11 +13,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long anything here may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A running server and the socket on which it notifies its manager.
-struct Service {
+pub(super) struct Service {
     child: Child,
     manager: UnixDatagram,
     log: PathBuf,
@@ -27,6 +27,16 @@ struct Service {
 impl Service {
     /// `passed` becomes the first socket that the manager hands over, if there is one.
     fn start(args: &[&str], env: &[(&str, &str)], passed: Option<&TcpListener>) -> Self {
+        Self::start_after(":", args, env, passed)
+    }
+
+    /// The same, after a shell has run `first`.
+    pub(super) fn start_after(
+        first: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        passed: Option<&TcpListener>,
+    ) -> Self {
         let home = tempfile::tempdir().expect("a folder");
         let notify = home.path().join("notify");
         let manager = UnixDatagram::bind(&notify).expect("a socket");
@@ -40,7 +50,12 @@ impl Service {
         };
         let socket = passed.map(|listener| listener.try_clone().expect("another handle"));
         let child = Command::new("sh")
-            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_ghostlight")])
+            .args([
+                "-c",
+                &format!("{first} || exit; {script}"),
+                "sh",
+                env!("CARGO_BIN_EXE_ghostlight"),
+            ])
             .args(args)
             .args(["--rtmp", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .env_clear()
@@ -56,19 +71,28 @@ impl Service {
         Self { child, manager, log, _home: home }
     }
 
+    /// Bytes that are resident now.
+    pub(super) fn resident_bytes(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("a running process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
+        let kib = line.split_whitespace().nth(1).expect("a number");
+        kib.parse::<usize>().expect("digits") * 1024
+    }
+
     /// What the manager hears next.
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         let mut said = [0; 256];
         let length = self.manager.recv(&mut said).unwrap_or_else(|_| panic!("{}", self.log()));
         let said = said.get(..length).unwrap_or_default();
         String::from_utf8_lossy(said).trim().to_owned()
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    fn wait_for_line(&self, words: &str) {
+    pub(super) fn wait_for_line(&self, words: &str) {
         for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
             if self.log().contains(words) {
                 return;
