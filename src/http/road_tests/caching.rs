@@ -4,19 +4,11 @@ use crate::base::WebAddress;
 
 use super::*;
 
-async fn live_world(settings: Settings) -> (World, Encoder, String) {
-    let world = World::with(Setup { settings, ..Setup::default() }).await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
-    (world, encoder, address)
-}
-
 /// W19: a walk over all addresses, good and bad. Only what the HTTP library refuses before it has
 /// a request, such as a head that never ends, is answered without us.
 #[tokio::test(start_paused = true)]
 async fn every_answer_says_how_long_it_may_be_kept() {
-    let (world, _encoder, address) = live_world(Settings::default()).await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let text = world.get(&address).await.text().to_owned();
     let folder = address.strip_suffix("live.m3u8").unwrap();
     let (segment, part) = (format!("{folder}{}", last_segment(&text)), format!("{folder}p2.m4s"));
@@ -111,7 +103,7 @@ async fn a_long_address_is_told_so() {
 /// H112: a cache may take the path and the three directives for the whole question.
 #[tokio::test(start_paused = true)]
 async fn nothing_but_the_directives_changes_a_playlist() {
-    let (world, _encoder, address) = live_world(Settings::default()).await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let plain = world.get(&address).await;
     let queries = [
         "x=1",
@@ -140,7 +132,7 @@ async fn nothing_but_the_directives_changes_a_playlist() {
 /// H116: the time of the answer, and no other that could contradict it.
 #[tokio::test(start_paused = true)]
 async fn answers_are_dated_and_nothing_else_is() {
-    let (world, _encoder, address) = live_world(Settings::default()).await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let folder = address.strip_suffix("live.m3u8").unwrap();
     for target in [&address, "/demo/index.m3u8", &format!("{folder}init-1.mp4"), "/demo"] {
         let reply = world.get(target).await;
@@ -155,7 +147,7 @@ async fn answers_are_dated_and_nothing_else_is() {
 /// H110: on a connection that many answers share, playlists go before media (RFC 9218).
 #[tokio::test(start_paused = true)]
 async fn playlists_are_more_urgent_than_media() {
-    let (world, _encoder, address) = live_world(Settings::default()).await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let folder = address.strip_suffix("live.m3u8").unwrap();
     let init = format!("{folder}init-1.mp4");
     for (target, urgency) in [
@@ -177,7 +169,8 @@ async fn playlists_are_more_urgent_than_media() {
 #[tokio::test(start_paused = true)]
 async fn crawlers_and_previews_find_the_pages() {
     let public_url = WebAddress::parse("https://video.example");
-    let (world, _encoder, _) = live_world(Settings { public_url, ..Settings::default() }).await;
+    let settings = Settings { public_url, ..Settings::default() };
+    let (world, _encoder, _) = World::playing(Setup { settings, ..Setup::default() }).await;
     let robots = world.get("/robots.txt").await;
     assert_eq!(robots.field("content-type"), Some("text/plain; charset=utf-8"));
     let lines: Vec<_> = robots.text().lines().collect();

@@ -5,10 +5,7 @@ use super::*;
 /// H92, H104, H111: a reload is held until the part exists, and no condition cuts that short.
 #[tokio::test(start_paused = true)]
 async fn a_reload_is_held_for_its_part() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, mut encoder, address) = World::playing(Setup::default()).await;
     let now = world.get(&address).await;
     let next = last_msn(now.text()) + 2;
     let etag = now.field("etag").unwrap();
@@ -27,10 +24,7 @@ async fn a_reload_is_held_for_its_part() {
 /// H96, H111: media that does not come in three targets is a 503, never an older playlist.
 #[tokio::test(start_paused = true)]
 async fn a_hold_ends_after_three_targets() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let next = last_msn(world.get(&address).await.text()) + 2;
     let late = world.get(&format!("{address}?_HLS_msn={next}")).await;
     assert_eq!(late.status, 503, "{}", late.head);
@@ -44,10 +38,7 @@ async fn a_hold_ends_after_three_targets() {
 /// H106, H83: the hinted part is held and comes whole.
 #[tokio::test(start_paused = true)]
 async fn a_hinted_part_is_held_until_it_is_whole() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, mut encoder, address) = World::playing(Setup::default()).await;
     let folder = address.strip_suffix("live.m3u8").unwrap();
     let playlist = world.get(&address).await;
     let hinted = format!("{folder}{}", hinted_part(playlist.text()));
@@ -92,10 +83,7 @@ async fn a_start_without_media_is_not_waited_for_without_end() {
 /// H29, H30, H100: the end wakes whoever waits, and from then on nothing is held.
 #[tokio::test(start_paused = true)]
 async fn the_end_answers_whoever_waits() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, encoder, address) = World::playing(Setup::default()).await;
     let next = last_msn(world.get(&address).await.text()) + 2;
     let mut io = world.connect();
     let target = format!("{address}?_HLS_msn={next}");
@@ -129,10 +117,8 @@ async fn an_address_cannot_hold_everything() {
     let limits = Limits { blocked_requests_per_address_max: 1, ..Limits::default() };
     let trusted_proxies = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
     let settings = Settings { trusted_proxies, ..Settings::default() };
-    let world = World::with(Setup { limits, settings, ..Setup::default() }).await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) =
+        World::playing(Setup { limits, settings, ..Setup::default() }).await;
     let next = last_msn(world.get(&address).await.text()) + 2;
     let target = format!("{address}?_HLS_msn={next}");
     let ask = |peer, viewer| world.hand_in(&target, &[("x-forwarded-for", viewer)], Some(peer));
@@ -165,10 +151,7 @@ async fn an_address_cannot_hold_everything() {
 #[tokio::test(start_paused = true)]
 async fn holds_have_a_ceiling() {
     let limits = Limits { blocked_requests_max: 2, ..Limits::default() };
-    let world = World::with(Setup { limits, ..Setup::default() }).await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup { limits, ..Setup::default() }).await;
     let next = last_msn(world.get(&address).await.text()) + 2;
     let target = format!("{address}?_HLS_msn={next}");
     let mut pipes = [world.connect(), world.connect()];

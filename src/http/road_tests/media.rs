@@ -5,10 +5,7 @@ use super::*;
 /// H32, H108, H111, H113, H114: segments, parts and init segments.
 #[tokio::test(start_paused = true)]
 async fn media_is_sent_whole_and_in_ranges() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let folder = address.strip_suffix("live.m3u8").unwrap();
     let playlist = world.get(&address).await;
     let segment = format!("{folder}{}", last_segment(playlist.text()));
@@ -45,10 +42,7 @@ async fn media_is_sent_whole_and_in_ranges() {
 /// H107, H117: what is unknown is told at once, in a form that players on other sites can read.
 #[tokio::test(start_paused = true)]
 async fn unknown_things_are_told_at_once() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let folder = address.strip_suffix("live.m3u8").unwrap();
     for (target, problem) in [
         ("/nobody/index.m3u8".to_owned(), "channel-unknown"),

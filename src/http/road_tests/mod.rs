@@ -158,6 +158,15 @@ impl World {
         }
     }
 
+    /// A broadcast of five seconds that goes on, and the address of its media playlist.
+    async fn playing(setup: Setup) -> (Self, Encoder, String) {
+        let world = Self::with(setup).await;
+        let mut encoder = world.publish();
+        encoder.send(5.0).await;
+        let address = world.playlist().await;
+        (world, encoder, address)
+    }
+
     fn publish(&self) -> Encoder {
         let now = self.clock.now();
         let permit = Policy::default().admit(&channel("demo"), Admission::Start, now.wall).unwrap();

@@ -51,10 +51,7 @@ async fn pages_are_guarded() {
 /// W20, W16: fields that no cache knows change nothing.
 #[tokio::test(start_paused = true)]
 async fn unkeyed_fields_change_nothing() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     for target in ["/", "/demo", "/demo/", "/api/v1/channels", "/demo/index.m3u8", &address] {
         let plain = world.get(target).await;
         for field in [

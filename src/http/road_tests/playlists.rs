@@ -35,10 +35,7 @@ async fn a_broadcast_is_found_and_listed() {
 /// H104: HEAD says what GET says, and a known version is not sent again.
 #[tokio::test(start_paused = true)]
 async fn head_and_conditions() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let got = world.get(&address).await;
     let headed = world.ask("HEAD", &address, "").await;
     assert_eq!(got.head.to_lowercase(), headed.head.to_lowercase());
@@ -58,10 +55,7 @@ async fn head_and_conditions() {
 /// H90, H94, H95, H99, W18: wrong directives are told at once.
 #[tokio::test(start_paused = true)]
 async fn wrong_directives_are_told_at_once() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, _encoder, address) = World::playing(Setup::default()).await;
     let msn = last_msn(world.get(&address).await.text());
     for (query, problem) in [
         ("_HLS_part=1".to_owned(), "directives"),

@@ -94,10 +94,7 @@ async fn every_answer_is_a_published_version() {
 /// H32: over a whole broadcast with a reconnect no address of media ever has two bodies.
 #[tokio::test(start_paused = true)]
 async fn an_address_never_has_two_bodies() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, mut encoder, address) = World::playing(Setup::default()).await;
     let folder = address.strip_suffix("live.m3u8").unwrap().to_owned();
     let mut bodies: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let mut compared = 0;
@@ -136,10 +133,7 @@ async fn an_address_never_has_two_bodies() {
 async fn a_delta_is_for_who_asks() {
     let window = Duration::from_secs(150);
     let hls = hls::Settings { window, ..hls::Settings::default() };
-    let world = World::with(Setup { hls, ..Setup::default() }).await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, mut encoder, address) = World::playing(Setup { hls, ..Setup::default() }).await;
     let whole = world.get(&address).await;
     assert!(whole.text().contains("CAN-SKIP-UNTIL=12.0"), "{}", whole.text());
     let early = world.get(&format!("{address}?_HLS_skip=YES")).await;
@@ -191,10 +185,7 @@ async fn asking_changes_nothing() {
 /// that the server offers is that very text.
 #[tokio::test(start_paused = true)]
 async fn a_plain_player_sees_plain_hls() {
-    let world = World::new().await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, mut encoder, address) = World::playing(Setup::default()).await;
     let plain_address = address.replace("live.m3u8", "plain.m3u8");
     for _ in 0..100 {
         encoder.send(0.4).await;
@@ -213,10 +204,7 @@ async fn a_plain_player_sees_plain_hls() {
 #[tokio::test(start_paused = true)]
 async fn all_who_wait_share_one_rendering() {
     let limits = Limits { blocked_requests_per_connection_max: 10_000, ..Limits::default() };
-    let world = World::with(Setup { limits, ..Setup::default() }).await;
-    let mut encoder = world.publish();
-    encoder.send(5.0).await;
-    let address = world.playlist().await;
+    let (world, mut encoder, address) = World::playing(Setup { limits, ..Setup::default() }).await;
     let next = last_msn(world.get(&address).await.text()) + 2;
     let target = format!("{address}?_HLS_msn={next}");
     let tasks = TaskTracker::new();
