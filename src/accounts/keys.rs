@@ -14,6 +14,9 @@ use crate::store::{KeyRecord, Store, StoreError};
 const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, changed or not.
 const READ_AGAIN: Duration = Duration::from_secs(60);
+/// After the last sign of a write this many looks ask the store: the sign comes before the write
+/// can be read.
+const LOOKS_AFTER_SIGN: u32 = 10;
 /// How long keys keep working when the store does not answer.
 const CACHE_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How often the times of last use are written.
@@ -67,6 +70,7 @@ struct Shared {
     revoked: broadcast::Sender<KeyId>,
     /// One look at a time.
     looking: Semaphore,
+    signs: Mutex<Signs>,
 }
 
 /// The copy of the records, and how far it can be trusted.
@@ -80,6 +84,14 @@ struct Known {
     read: MonoTime,
     /// The store failed since it last answered.
     stale: bool,
+}
+
+/// Whether the store was written to, seen from outside.
+#[derive(Debug)]
+struct Signs {
+    stamp: Option<u64>,
+    /// Looks that ask the store, signs or not.
+    looks_left: u32,
 }
 
 #[derive(Debug)]
@@ -103,6 +115,7 @@ impl Keys {
             noted: Mutex::new(now.mono),
             revoked,
             looking: Semaphore::new(1),
+            signs: Mutex::new(Signs { stamp: None, looks_left: 0 }),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -141,7 +154,12 @@ impl Keys {
     pub async fn look(&self, now: Now) {
         {
             let Ok(_turn) = self.shared.looking.acquire().await else { return };
-            self.ask_store(now).await;
+            let known = self.known();
+            if self.shared.is_quiet(&known, now.mono) {
+                self.shared.set(Known { answered: now.mono, ..(*known).clone() });
+            } else {
+                self.ask_store(now).await;
+            }
         }
         if self.shared.is_use_due(now.mono) {
             self.note_use().await;
@@ -251,6 +269,19 @@ impl Keys {
 impl Shared {
     fn set(&self, known: Known) {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
+    }
+
+    /// Whether the store holds what is `known`, without a question: a server at rest asks it once
+    /// a minute.
+    fn is_quiet(&self, known: &Known, now: MonoTime) -> bool {
+        let stamp = Some(self.store.stamp());
+        let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);
+        if signs.stamp != stamp {
+            *signs = Signs { stamp, looks_left: LOOKS_AFTER_SIGN };
+        }
+        let quiet = signs.looks_left == 0 && !known.stale && now.since(known.read) < READ_AGAIN;
+        signs.looks_left = signs.looks_left.saturating_sub(1);
+        quiet
     }
 
     /// Whether times of use are to be written now; a yes counts as done.

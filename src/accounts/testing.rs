@@ -23,12 +23,17 @@ pub(crate) struct Switched {
     inner: Arc<dyn Store>,
     off: AtomicBool,
     saves: AtomicUsize,
+    questions: AtomicUsize,
 }
 
 impl Switched {
     pub(crate) fn on() -> Arc<Self> {
-        let (off, saves) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { inner: store::in_memory(), off, saves })
+        Arc::new(Self {
+            inner: store::in_memory(),
+            off: AtomicBool::new(false),
+            saves: AtomicUsize::new(0),
+            questions: AtomicUsize::new(0),
+        })
     }
 
     pub(crate) fn switch(&self, off: bool) {
@@ -40,6 +45,11 @@ impl Switched {
         self.saves.load(Ordering::Relaxed)
     }
 
+    /// How often it was asked whether anything changed.
+    pub(super) fn questions(&self) -> usize {
+        self.questions.load(Ordering::Relaxed)
+    }
+
     fn up(&self) -> Result<&dyn Store, StoreError> {
         if self.off.load(Ordering::Relaxed) { Err(StoreError::Full) } else { Ok(&*self.inner) }
     }
@@ -48,7 +58,12 @@ impl Switched {
 #[async_trait]
 impl Store for Switched {
     async fn revision(&self) -> Result<i64, StoreError> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
         self.up()?.revision().await
+    }
+
+    fn stamp(&self) -> u64 {
+        self.up().map_or(u64::MAX, |store| store.stamp())
     }
 
     async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {

@@ -8,6 +8,22 @@ pub(super) async fn check_all<F: AsyncFn() -> Arc<dyn Store>>(fresh: F) {
     the_latch(&*fresh().await).await;
     the_gate_log(&*fresh().await).await;
     broadcasts(&*fresh().await).await;
+    a_write_leaves_a_sign(&*fresh().await).await;
+}
+
+async fn a_write_leaves_a_sign(store: &dyn Store) {
+    let mut stamps = vec![store.stamp()];
+    store.add_key(&key("k1", "a", 1), None).await.unwrap();
+    stamps.push(store.stamp());
+    assert_eq!(store.keys().await.unwrap().len(), 1);
+    assert_eq!(Some(&store.stamp()), stamps.last(), "a reader leaves none");
+    store.revoke_key(&KeyId::new("k1"), at(2)).await.unwrap();
+    stamps.push(store.stamp());
+    store.reopen(&entry("again")).await.unwrap();
+    stamps.push(store.stamp());
+    stamps.sort_unstable();
+    stamps.dedup();
+    assert_eq!(stamps.len(), 4);
 }
 
 fn at(millis: i64) -> WallTime {

@@ -85,6 +85,10 @@ impl Store for Memory {
         Ok(self.read().revision)
     }
 
+    fn stamp(&self) -> u64 {
+        u64::try_from(self.read().revision).unwrap_or(0)
+    }
+
     async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {
         Ok(self.read().channels.values().cloned().collect())
     }

@@ -37,6 +37,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// A number that differs whenever something, here or in another process, was written since.
     async fn revision(&self) -> Result<i64, StoreError>;
 
+    /// Differs from an earlier one whenever anything was written since, and costs no question to
+    /// the database. It may show a write some time before that can be read.
+    fn stamp(&self) -> u64;
+
     /// All channels, by name.
     async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError>;
 

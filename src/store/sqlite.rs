@@ -1,3 +1,5 @@
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub(super) struct Sqlite {
     writer: SqlitePool,
     reader: SqlitePool,
     numbers: Numbers,
+    /// The database and the log in which writes go first.
+    files: [PathBuf; 2],
 }
 
 impl Sqlite {
@@ -50,7 +54,8 @@ impl Sqlite {
         let (last,): (Option<i64>,) =
             sqlx::query_as("SELECT max(id) FROM broadcasts").fetch_one(&reader).await?;
         let numbers = Numbers::after(last.and_then(|last| u64::try_from(last).ok()).unwrap_or(0));
-        Ok(Self { writer, reader, numbers })
+        let files = [path, folder.join(format!("{file}-wal"))];
+        Ok(Self { writer, reader, numbers, files })
     }
 
     /// Takes the write lock at once: a transaction that begins by reading could lose it later.
@@ -205,6 +210,15 @@ impl Store for Sqlite {
         let (version,): (i64,) =
             sqlx::query_as("PRAGMA data_version").fetch_one(&self.reader).await?;
         Ok(version)
+    }
+
+    fn stamp(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for file in &self.files {
+            let metadata = fs::metadata(file).ok();
+            metadata.map(|file| (file.modified().ok(), file.len())).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {

@@ -29,9 +29,12 @@ async fn what_one_process_writes_another_reads() {
     let place = tempfile::tempdir().unwrap();
     let server = open(place.path()).await.unwrap();
     let command = open(place.path()).await.unwrap();
-    let before = server.revision().await.unwrap();
+    let (before, stamp) = (server.revision().await.unwrap(), server.stamp());
+    assert!(server.keys().await.unwrap().is_empty());
+    assert_eq!((server.revision().await.unwrap(), server.stamp()), (before, stamp), "a reader");
     let channel = ChannelId::parse("demo").unwrap();
     command.create_channel(&channel, at(1)).await.unwrap();
+    assert_ne!(server.stamp(), stamp, "seen without a question");
     assert_ne!(server.revision().await.unwrap(), before);
     assert_eq!(server.channels().await.unwrap().len(), 1);
 
