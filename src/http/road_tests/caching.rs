@@ -11,7 +11,7 @@ async fn every_answer_says_how_long_it_may_be_kept() {
     let (world, _encoder, address) = World::playing(Setup::default()).await;
     let text = world.get(&address).await.text().to_owned();
     let folder = address.strip_suffix("live.m3u8").unwrap();
-    let (segment, part) = (format!("{folder}{}", last_segment(&text)), format!("{folder}p2.m4s"));
+    let (segment, part) = (format!("{folder}{}", last_segment(&text)), format!("{folder}p10.m4s"));
     let (init, plain) = (format!("{folder}init-1.mp4"), format!("{folder}plain.m3u8"));
     let (far, long) =
         (format!("{address}?_HLS_msn={}", last_msn(&text) + 5), format!("/{}", "x".repeat(9_000)));
