@@ -4,13 +4,17 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { chromium, open, playing, says, stats, statsUntil } from './lib/browser.mjs';
 import { clockPlace, percentile, publishClock, readDelays } from './lib/clock.mjs';
+import { mediaPlaylist } from './lib/hls.mjs';
 import { run, sleep, stop, until } from './lib/process.mjs';
 import { Server } from './lib/server.mjs';
 
 /** What the project promises on an idle machine, in ms. */
+const FIRST_PART_MAX = 500;
 const FIRST_FRAME_MAX = 1_000;
 const DELAY_MEDIAN_MAX = 2_000;
 const STEADY_MS = 30_000;
+/** A page asks so often whether its channel is live. */
+const PAGE_ASKS_MS = 1_200;
 
 let server;
 let browser;
@@ -83,7 +87,7 @@ test('hls.js: first frame, delay from glass to glass, no stall in 30 s', async (
   });
 });
 
-test('a page opened before the broadcast starts by itself', async (t) => {
+test('a page opened before the broadcast starts by itself, soon, and never stalls', async (t) => {
   const key = await server.key('early');
   await until('the server knows the channel', async () => (await server.get('/early')).ok);
   const { context, open } = await visitor();
@@ -91,17 +95,42 @@ test('a page opened before the broadcast starts by itself', async (t) => {
   await until('it says so', async () => (await says(page)).startsWith('Offline.'));
   const publisher = server.watch(publishClock(`${server.rtmp}/${key}`));
   try {
-    await server.live('early');
-    const live = Date.now();
-    await playing(page);
-    t.diagnostic(`plays ${Date.now() - live} ms after the channel went live`);
-    assert.ok(Date.now() - live < 6_000);
+    const keyframe = await until('it began', async () => {
+      const { started_at: began } = await server.status('early');
+      return began && Date.parse(began);
+    }, { pause: 10 });
+    const part = await firstPart('early');
+    t.diagnostic(`first part fetched ${part - keyframe} ms after the first keyframe`);
+    const { firstFrameMs, startMs } = await playing(page);
+    const shown = await page.evaluate(() => performance.timeOrigin) + firstFrameMs - keyframe;
+    t.diagnostic(`first frame ${Math.round(shown)} ms after it, ${Math.round(startMs)} ms after loading`);
+    const delays = await page.evaluate(readDelays, { ms: 10_000, ...clockPlace });
+    const end = await stats(page);
+    t.diagnostic(`glass to glass p50 ${percentile(delays, 0.5)} ms, p95 ${percentile(delays, 0.95)} ms`);
+    assert.ok(part - keyframe <= FIRST_PART_MAX, `first part after ${part - keyframe} ms`);
+    assert.ok(startMs <= FIRST_FRAME_MAX, `first frame ${startMs} ms after loading`);
+    assert.ok(shown <= FIRST_FRAME_MAX + PAGE_ASKS_MS, `first frame after ${shown} ms`);
+    assert.ok(percentile(delays, 0.5) <= DELAY_MEDIAN_MAX, `${percentile(delays, 0.5)} ms`);
+    assert.equal(end.stalls, 0, JSON.stringify(end));
+    assert.equal(end.reloads, 0, JSON.stringify(end));
     assert.deepEqual(page.complaints, []);
   } finally {
     await stop(publisher, { signal: 'SIGINT' });
     await context.close();
   }
 });
+
+/** When the first part of a channel was fetched. */
+async function firstPart(channel) {
+  const { address } = await mediaPlaylist(server, channel);
+  const text = await (await fetch(address)).text();
+  const [, uri] = text.match(/URI="([^"]+)",INDEPENDENT=YES/) ?? [];
+  assert.ok(uri, `no part in:\n${text}`);
+  const answer = await fetch(new URL(uri, address));
+  assert.equal(answer.status, 200);
+  await answer.arrayBuffer();
+  return Date.now();
+}
 
 test('an encoder that breaks off and comes back: the page goes on without a reload', async (t) => {
   await withClock('breaks', async (key, publisher) => {
