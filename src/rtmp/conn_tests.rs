@@ -205,6 +205,27 @@ async fn a_lost_publisher_comes_back_to_its_broadcast() {
     assert_eq!(world.broadcast_id(), id);
 }
 
+// D16: the start waits three seconds for sound that does not come, and the first frame with it. The
+// broadcast is dated from that frame's arrival.
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_begins_when_its_first_frame_came() {
+    let mut world = World::open().await;
+    let mut encoder = world.publisher().await;
+    encoder.video(0, clips::avc_config()).await;
+    time::sleep(Duration::from_millis(500)).await;
+    let came = world.context.clock.now();
+    for frame in 0..90 {
+        encoder.video(frame * 40, clips::avc_frame(frame == 0, 100)).await;
+        time::sleep(Duration::from_millis(40)).await;
+    }
+    let channel = ChannelId::parse("demo").unwrap();
+    let started = world.context.registry.find(&channel).expect("on air").started();
+    assert!(started.mono.since(came.mono) < Duration::from_millis(20), "{came:?} {started:?}");
+    assert!(came.wall.until(started.wall) < Duration::from_millis(20), "{came:?} {started:?}");
+    assert!(came.wall <= started.wall && came.mono <= started.mono, "{came:?} {started:?}");
+    encoder.end().await;
+}
+
 // A resume whose window passes between publish and the first frame is a new broadcast.
 #[tokio::test(start_paused = true)]
 async fn a_resume_that_comes_too_late_is_a_start() {

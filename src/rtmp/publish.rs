@@ -194,35 +194,40 @@ impl Publishing {
         if decodable && self.is_closed(now, Duration::ZERO, context) {
             return Err(Cause::ServiceClosed);
         }
+        let mut at = now.mono;
         if !matches!(self.stage, Stage::Live(_)) {
             if !decodable {
                 return Ok(());
             }
-            self.start(now, context).await?;
+            at = self.start(now, context).await?;
         }
         context.metrics.count_frame(frame.track);
         let Stage::Live(publication) = &mut self.stage else { return Ok(()) };
-        publication
-            .write(frame, now.mono)
-            .map_err(|WriteError::Stopped(reason)| Cause::from(reason))
+        publication.write(frame, at).map_err(|WriteError::Stopped(reason)| Cause::from(reason))
     }
 
     /// Asks the hub for the broadcast. A resume whose broadcast ended since `publish` is a new
-    /// broadcast, and the gate is asked again for that.
-    async fn start(&mut self, now: Now, context: &Context) -> Result<(), Cause> {
+    /// broadcast, and the gate is asked again for that. Answers when the first frame counts as
+    /// written: a new broadcast begins with its arrival, however long it was held since, so that
+    /// its date is right and media time keeps pace with the calendar.
+    async fn start(&mut self, now: Now, context: &Context) -> Result<MonoTime, Cause> {
         let stage = std::mem::replace(&mut self.stage, Stage::Starting);
-        let Stage::Allowed { permit, since } = stage else { return Ok(()) };
+        let Stage::Allowed { permit, since } = stage else { return Ok(now.mono) };
+        let held = self.intake.began().map_or(Duration::ZERO, |began| now.mono.since(began));
+        let mono = MonoTime::from_start(now.mono.since_start().saturating_sub(held));
+        let arrived = Now { mono, wall: now.wall - held };
         check_permit(since, now.mono, &context.limits)?;
         let mut resumed = permit.admission() == Admission::Resume;
         let publisher = self.publisher.clone();
-        let started = match context.registry.start(permit, publisher.clone(), now) {
+        let at = if resumed { now } else { arrived };
+        let started = match context.registry.start(permit, publisher.clone(), at) {
             Err(StartError::NothingToResume) => {
                 resumed = false;
                 let admission = Admission::Start;
                 let again = context.gatekeeper.admit(&self.grant.channel, admission, now).await;
                 let permit = again.map_err(Cause::Refused)?;
                 self.until = permit.until();
-                context.registry.start(permit, publisher, now)
+                context.registry.start(permit, publisher, arrived)
             }
             other => other,
         };
@@ -247,8 +252,9 @@ impl Publishing {
                 "the broadcast goes on from a new connection"
             );
         }
+        let is_new = publication.broadcast().started() == arrived;
         self.stage = Stage::Live(publication);
-        Ok(())
+        Ok(if is_new { arrived.mono } else { now.mono })
     }
 
     /// Whether the schedule ended this publication at least `grace` ago. The timer only makes us

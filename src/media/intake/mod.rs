@@ -60,6 +60,7 @@ pub struct Intake {
     timeline: Timeline<Unit>,
     output: Output,
     notices: Notices,
+    began: Option<MonoTime>,
     last_keyframe: Option<(u32, MediaTime)>,
     now: MonoTime,
 }
@@ -95,6 +96,7 @@ impl Intake {
             timeline: Timeline::new(limits.gop_bytes_max),
             output: Output::new(limits.frame_bytes_max),
             notices: Notices::default(),
+            began: None,
             last_keyframe: None,
             now: MonoTime::ZERO,
         }
@@ -193,6 +195,12 @@ impl Intake {
     /// The next thing the broadcaster should know.
     pub fn next_notice(&mut self) -> Option<Notice> {
         self.notices.next()
+    }
+
+    /// When the frame arrived that the broadcast begins with; it may have been held since. None
+    /// before the start.
+    pub const fn began(&self) -> Option<MonoTime> {
+        self.began
     }
 
     /// The format in force; none before the start.

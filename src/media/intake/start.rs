@@ -71,7 +71,10 @@ impl Intake {
         let frame = audio.as_ref().and_then(|audio| {
             Some(MediaTime::from_ticks(audio.samples_per_frame?.into(), audio.sample_rate))
         });
-        for arrived in waiting.release(frame.unwrap_or_default().as_micros()) {
+        let released = waiting.release(frame.unwrap_or_default().as_micros());
+        let first = released.iter().find(|held| held.is_keyframe()).or(released.first());
+        self.began = first.map(|first| first.at);
+        for arrived in released {
             let unit = match (arrived.content, &audio) {
                 (Content::Unit(unit), _) => unit,
                 (Content::BareAudio(codec, payload), Some(audio)) if audio.codec == codec => {

@@ -230,6 +230,9 @@ fn audio_alone_starts_after_three_seconds_or_when_metadata_says_so() {
     assert!(publisher.frames.is_empty());
     publisher.play_some(2_990, 3_200, None, true).unwrap();
     assert_eq!(publisher.text(2), "a0 a21");
+    // Sound is held for two seconds.
+    let began = publisher.intake.began().expect("started");
+    assert_eq!(began, MonoTime::from_start(Duration::from_millis(1_002)));
     assert_eq!(*publisher.formats()[0], *clips::audio_format());
 
     // Video that comes later is a new format, from its keyframe on.
@@ -255,6 +258,8 @@ fn video_alone_starts_after_three_seconds_or_when_metadata_says_so() {
     assert!(publisher.frames.is_empty());
     publisher.play_some(2_990, 3_200, Some(2_000), false).unwrap();
     assert_eq!(publisher.text(2), "V0 v40");
+    // The newest keyframe came two seconds after the first.
+    assert_eq!(publisher.intake.began(), Some(MonoTime::from_start(Duration::from_secs(2))));
     assert_eq!(*publisher.formats()[0], *clips::video_format());
 
     let mut publisher = Publisher::new();

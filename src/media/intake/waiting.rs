@@ -48,7 +48,7 @@ impl Arrived {
         }
     }
 
-    fn is_keyframe(&self) -> bool {
+    pub(super) fn is_keyframe(&self) -> bool {
         match &self.content {
             Content::Unit(unit) => unit.track() == TrackKind::Video && unit.keyframe,
             Content::BareAudio(..) => false,
