@@ -163,12 +163,7 @@ mod tests {
         #[test]
         fn no_record_panics(tail: Vec<u8>, at in 0_usize..20, byte: u8) {
             let _ = is_keyframe(&tail);
-            let mut record = clips::av1_record().to_vec();
-            record.extend(tail);
-            if let Some(place) = record.get_mut(at) {
-                *place = byte;
-            }
-            let _ = parse_config(&record.into());
+            let _ = parse_config(&clips::spoilt(&clips::av1_record(), &tail, at, byte));
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::bits::{Bits, without_emulation_prevention};
 use super::config_error::{ConfigError, OrBits};
-use super::nal::for_each_nal;
+use super::nal::{for_each_nal, skip_vui_picture};
 use super::picture::{Picture, frame_rate, unpromised_frame_rate};
 use super::{VideoCodec, VideoConfig};
 
@@ -170,26 +170,10 @@ fn skip_picture_order(bits: &mut Bits<'_>) -> Option<()> {
 
 /// From `vui_parameters_present_flag`: the frame rate, where it can be believed.
 fn parse_vui_rate(bits: &mut Bits<'_>) -> Option<Option<(u32, u32)>> {
-    const EXTENDED_ASPECT: u32 = 255;
     if !bits.bit()? {
         return Some(None);
     }
-    if bits.bit()? && bits.u(8)? == EXTENDED_ASPECT {
-        bits.skip(32)?;
-    }
-    if bits.bit()? {
-        bits.skip(1)?;
-    }
-    if bits.bit()? {
-        bits.skip(4)?;
-        if bits.bit()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.bit()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
+    skip_vui_picture(bits)?;
     if !bits.bit()? {
         return Some(None);
     }
@@ -233,12 +217,7 @@ mod tests {
         #[test]
         fn no_record_panics(tail: Vec<u8>, at in 0_usize..60, byte: u8) {
             let _ = parse_config(&tail.clone().into());
-            let mut record = clips::avc_record().to_vec();
-            record.extend(tail);
-            if let Some(place) = record.get_mut(at) {
-                *place = byte;
-            }
-            let _ = parse_config(&record.into());
+            let _ = parse_config(&clips::spoilt(&clips::avc_record(), &tail, at, byte));
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::bits::{Bits, without_emulation_prevention};
 use super::config_error::{ConfigError, OrBits};
 use super::hevc_sets;
-use super::nal::for_each_nal;
+use super::nal::{for_each_nal, skip_vui_picture};
 use super::picture::{Picture, unpromised_frame_rate};
 use super::{VideoCodec, VideoConfig};
 
@@ -172,23 +172,7 @@ fn parse_rate(bits: &mut Bits<'_>, sub_layers: u32) -> Option<Option<(u32, u32)>
 }
 
 fn parse_vui_timing(bits: &mut Bits<'_>) -> Option<Option<(u32, u32)>> {
-    const EXTENDED_ASPECT: u32 = 255;
-    if bits.bit()? && bits.u(8)? == EXTENDED_ASPECT {
-        bits.skip(32)?;
-    }
-    if bits.bit()? {
-        bits.skip(1)?;
-    }
-    if bits.bit()? {
-        bits.skip(4)?;
-        if bits.bit()? {
-            bits.skip(24)?;
-        }
-    }
-    if bits.bit()? {
-        bits.ue()?;
-        bits.ue()?;
-    }
+    skip_vui_picture(bits)?;
     bits.skip(3)?;
     if bits.bit()? {
         for _ in 0..4 {
@@ -245,12 +229,7 @@ mod tests {
         #[test]
         fn no_record_panics(tail: Vec<u8>, at in 0_usize..120, byte: u8) {
             let _ = parse_config(&tail.clone().into());
-            let mut record = clips::hevc_record().to_vec();
-            record.extend(tail);
-            if let Some(place) = record.get_mut(at) {
-                *place = byte;
-            }
-            let _ = parse_config(&record.into());
+            let _ = parse_config(&clips::spoilt(&clips::hevc_record(), &tail, at, byte));
         }
     }
 }

@@ -1,3 +1,5 @@
+use super::bits::Bits;
+
 /// Walks the NAL units of a frame, each behind its length in `length_size` bytes.
 /// `None` when a length points past the end: then the frame is broken.
 pub(super) fn for_each_nal<'a>(
@@ -12,6 +14,29 @@ pub(super) fn for_each_nal<'a>(
         let (nal, behind) = behind.split_at_checked(length)?;
         each(nal);
         rest = behind;
+    }
+    Some(())
+}
+
+/// Reads over what says how the picture looks, with which the VUI of both H.264 (E.1.1) and
+/// H.265 (E.2.1) begins: from `aspect_ratio_info_present_flag` to the place of the chroma samples.
+pub(super) fn skip_vui_picture(bits: &mut Bits<'_>) -> Option<()> {
+    const EXTENDED_ASPECT: u32 = 255;
+    if bits.bit()? && bits.u(8)? == EXTENDED_ASPECT {
+        bits.skip(32)?;
+    }
+    if bits.bit()? {
+        bits.skip(1)?;
+    }
+    if bits.bit()? {
+        bits.skip(4)?;
+        if bits.bit()? {
+            bits.skip(24)?;
+        }
+    }
+    if bits.bit()? {
+        bits.ue()?;
+        bits.ue()?;
     }
     Some(())
 }

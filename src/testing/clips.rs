@@ -47,6 +47,15 @@ pub fn av1_record() -> Bytes {
     Bytes::from_static(AV1_RECORD)
 }
 
+/// A record with another byte at some place, and something behind it.
+pub fn spoilt(record: &[u8], tail: &[u8], at: usize, byte: u8) -> Bytes {
+    let mut record = [record, tail].concat();
+    if let Some(place) = record.get_mut(at) {
+        *place = byte;
+    }
+    record.into()
+}
+
 /// The AudioSpecificConfig: AAC-LC, 48 kHz, stereo.
 pub fn aac_record() -> Bytes {
     Bytes::from_static(AAC_RECORD)
