@@ -4,6 +4,7 @@ mod cli;
 mod copies;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
+mod memory;
 mod road;
 mod service;
 mod sync;

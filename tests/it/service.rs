@@ -26,7 +26,7 @@ pub(super) struct Service {
 
 impl Service {
     /// `passed` becomes the first socket that the manager hands over, if there is one.
-    fn start(args: &[&str], env: &[(&str, &str)], passed: Option<&TcpListener>) -> Self {
+    pub(super) fn start(args: &[&str], env: &[(&str, &str)], passed: Option<&TcpListener>) -> Self {
         Self::start_after(":", args, env, passed)
     }
 
