@@ -178,7 +178,7 @@ impl Default for Limits {
             linger_max: Duration::from_secs(2),
             message_before_publish_bytes_max: 16 * KIB,
             message_bytes_max: 10 * MIB,
-            partial_before_publish_bytes_max: 32 * KIB,
+            partial_before_publish_bytes_max: 16 * KIB,
             partial_bytes_max: 16 * MIB,
             chunk_streams_max: 64,
             tiny_chunks_per_second_max: 20_000,

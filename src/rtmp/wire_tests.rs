@@ -218,13 +218,13 @@ fn ceilings_rise_when_publish_is_accepted() {
 #[test]
 fn unfinished_messages_have_a_ceiling_together() {
     let limits = Limits::default();
-    let chunk = |csid| full(csid, 0, 16 * 1024, 9, &[0; 128]);
+    let chunk = |csid| full(csid, 0, 8 * 1024, 9, &[0; 128]);
     let mut wire = Wire::new(&limits);
     let (_, end) = read_in_steps(&mut wire, &[chunk(4), chunk(5)].concat(), 1_000);
     assert_eq!(end, Ok(()));
     let (_, end) = read_in_steps(&mut wire, &chunk(6), 1_000);
     let max = limits.partial_before_publish_bytes_max;
-    assert_eq!(end, Err(WireError::PartialTooLarge { bytes: 48 * 1024, max }));
+    assert_eq!(end, Err(WireError::PartialTooLarge { bytes: 24 * 1024, max }));
 }
 
 // R4: the ceiling that counts once `publish` was accepted.

@@ -16,17 +16,17 @@ fn chunk(chunk_stream: u8, length: u16, kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// As expensive as a peer without a key gets: a handshake, a message on nearly as many chunk
-/// streams as there may be, and on two of them the largest message but for its last byte.
+/// streams as there may be, and on two of them, but for the last bytes, all that may be unfinished.
 fn expensive_peer(address: &str) -> TcpStream {
-    const LARGEST: u16 = 16 * 1_024;
-    let almost = vec![1; usize::from(LARGEST) - 1];
+    const HALF: u16 = 8 * 1_024;
+    let almost = vec![1; usize::from(HALF) - 1];
     let mut bytes = [&[3][..], &[0; 2 * 1_536]].concat();
-    bytes.extend(chunk(2, 4, 1, &u32::from(LARGEST - 1).to_be_bytes()));
+    bytes.extend(chunk(2, 4, 1, &u32::from(HALF - 1).to_be_bytes()));
     for id in 3..60 {
         bytes.extend(chunk(id, 1, 99, &[0]));
     }
     for id in [60, 61] {
-        bytes.extend(chunk(id, LARGEST, 20, &almost));
+        bytes.extend(chunk(id, HALF, 20, &almost));
     }
     // A ping, whose answer shows that all before it was read.
     bytes.extend(chunk(2, 6, 4, &[0, 6, 0, 0, 0, 1]));
@@ -58,5 +58,5 @@ fn a_peer_without_a_key_costs_little() {
     open.extend((PEERS_FEW..PEERS_MANY).map(|_| expensive_peer(address)));
     let each = (service.resident_bytes() - before) / (PEERS_MANY - PEERS_FEW);
     // Less than what is really held would mean that this measures something else.
-    assert!((32 * 1_024..=64 * 1_024).contains(&each), "{each} bytes each");
+    assert!((16 * 1_024..=64 * 1_024).contains(&each), "{each} bytes each");
 }
