@@ -39,6 +39,27 @@ async fn media_is_sent_whole_and_in_ranges() {
     assert_eq!(outside.field("content-range"), Some(&*format!("bytes */{len}")));
 }
 
+/// H114: what holds no picture says so, from the init segment to the last part.
+#[tokio::test(start_paused = true)]
+async fn audio_alone_is_audio() {
+    let world = World::new().await;
+    let mut encoder = world.publish();
+    let format = clips::audio_format();
+    for index in 0..300 {
+        let frame = clips::audio_frame(&format, index, 100);
+        encoder.publication.write(frame, world.clock.now().mono).unwrap();
+        sleep(Duration::from_micros(21_333)).await;
+    }
+    let address = world.playlist().await;
+    let folder = address.strip_suffix("live.m3u8").unwrap();
+    let listed = addresses(world.get(&address).await.text());
+    assert!(10 < listed.len() && listed.iter().any(|name| name.starts_with("init")), "{listed:?}");
+    for name in listed {
+        let reply = world.get(&format!("{folder}{name}")).await;
+        assert_eq!((reply.status, reply.field("content-type")), (200, Some("audio/mp4")), "{name}");
+    }
+}
+
 /// H107, H117: what is unknown is told at once, in a form that players on other sites can read.
 #[tokio::test(start_paused = true)]
 async fn unknown_things_are_told_at_once() {
