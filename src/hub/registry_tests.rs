@@ -257,7 +257,7 @@ async fn stopping_all_asks_the_publishers() {
     assert!(registry.broadcasts().is_empty());
 }
 
-/// House 10: `ring_bytes_max`, through the door.
+/// `ring_bytes_max`, through the door.
 #[test]
 fn a_ring_keeps_to_its_bytes() {
     let registry = registry(Limits { ring_bytes_max: 50_000, ..Limits::default() });

@@ -42,7 +42,7 @@ async fn odd_stamps_do_not_evade_the_pace() {
     }
 }
 
-// House 10: `ingest_bytes_per_second_max`, `ingest_excess_time_max`.
+// `ingest_bytes_per_second_max` and `ingest_excess_time_max`, reached by a publisher.
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_bytes_is_slowed_down_and_then_ended() {
     let mut world = World::limited(|limits| {

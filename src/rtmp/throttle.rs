@@ -98,7 +98,6 @@ mod tests {
         (read_at, Ok(()))
     }
 
-    /// House 10: `ingest_bytes_per_second_max`.
     #[test]
     fn a_peer_at_the_limit_is_never_slowed() {
         for megabits in [50, 100, 134] {
