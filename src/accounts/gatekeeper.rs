@@ -222,39 +222,48 @@ impl Gatekeeper {
                 memory.stored = latch.reached;
                 memory.failed = None;
             }
-            Ok(Ok(Saved::Superseded)) => self.load_latch().await,
+            Ok(Ok(Saved::Superseded)) => {
+                if let Err(error) = self.load_latch().await {
+                    failed(&error.to_string());
+                }
+            }
             Ok(Err(error)) => failed(&error.to_string()),
             Err(_) => failed("no answer in time"),
         }
     }
 
     async fn hear(&self, revision: i64) {
-        if self.shared.memory().revision.replace(revision) == Some(revision) {
+        if self.shared.memory().revision == Some(revision) {
             return;
         }
         {
             let Ok(_turn) = self.shared.saving.acquire().await else { return };
-            self.load_latch().await;
+            if self.load_latch().await.is_err() {
+                // Heard, but not understood: the next look tries again.
+                return;
+            }
         }
+        self.shared.memory().revision = Some(revision);
         self.tell_history().await;
     }
 
     /// Takes the stored latch over if it is of a later generation. The caller has the turn to
     /// save, so that nobody stores the old latch under the new generation in between.
-    async fn load_latch(&self) {
-        let Some(store) = &self.shared.store else { return };
-        let Ok(record) = store.latch().await else { return };
+    async fn load_latch(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.shared.store else { return Ok(()) };
+        let record = store.latch().await?;
         let latch = latch_of(&record);
         {
             let mut memory = self.shared.memory();
             if record.generation <= memory.generation {
-                return;
+                return Ok(());
             }
             memory.generation = record.generation;
             memory.stored = latch.reached;
         }
         tracing::warn!("the gate was reopened by an operator");
         self.change(|policy| policy.with_latch(latch));
+        Ok(())
     }
 
     /// Appends the schedule to the public history unless its last entry already says so.

@@ -118,6 +118,23 @@ async fn an_operator_may_reopen_with_a_reason() {
     assert_eq!(history.last().unwrap().text, "the clock was wrong");
 }
 
+/// G7: a reopening is heard although the store failed when it was looked for.
+#[tokio::test]
+async fn a_reopening_is_heard_when_the_store_is_back() {
+    let store = Switched::on();
+    let gatekeeper = open(&store, CLOSING, moment(0, -10)).await;
+    start(&gatekeeper, moment(1, 0)).await.unwrap_err();
+    let policy = recorded_policy(&*store, None, None).await.unwrap();
+    reopen(&*store, &policy, "by mistake", moment(0, -5).wall).await.unwrap();
+    let revision = store.revision().await.unwrap();
+    store.switch(true);
+    gatekeeper.look(revision, moment(2, -4)).await;
+    start(&gatekeeper, moment(2, -4)).await.expect_err("not understood");
+    store.switch(false);
+    gatekeeper.look(revision, moment(3, -4)).await;
+    assert!(start(&gatekeeper, moment(3, -4)).await.is_ok());
+}
+
 /// G7: what a server remembered before a reopening does not close it again.
 #[tokio::test]
 async fn a_reopening_wins_over_an_older_memory() {
