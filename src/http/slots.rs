@@ -123,12 +123,21 @@ mod tests {
         slots.take(ip("2001:db8:1:3::1")).unwrap();
     }
 
-    /// W16
+    /// W16: its own address counts for nobody.
     #[test]
     fn a_trusted_proxy_speaks_for_many() {
         let slots = slots(9, 1, &["10.1.2.3"]);
         let _all: Vec<Slot> = (0..5).map(|_| slots.take(ip("10.1.2.3")).unwrap()).collect();
         let _other = slots.take(ip("10.1.2.4")).unwrap();
         assert_eq!(slots.take(ip("10.1.2.4")).unwrap_err(), NoSlot::Address);
+    }
+
+    /// It is the proxy that is trusted, not the household that its address lies in.
+    #[test]
+    fn a_proxy_of_ipv6_is_trusted_alone() {
+        let slots = slots(9, 1, &["2001:db8:1:2::5"]);
+        let _all: Vec<Slot> = (0..3).map(|_| slots.take(ip("2001:db8:1:2::5")).unwrap()).collect();
+        let _other = slots.take(ip("2001:db8:1:2::6")).unwrap();
+        assert_eq!(slots.take(ip("2001:db8:1:2::7")).unwrap_err(), NoSlot::Address);
     }
 }
