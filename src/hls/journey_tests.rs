@@ -63,6 +63,11 @@ struct Journey {
     /// Where the next frame lies, in microseconds.
     now: i64,
     since_keyframe: i64,
+    /// Where the newest frame lies, in microseconds: it arrives when it is due.
+    arrived: i64,
+    /// When each part with media came, and when each segment was whole.
+    parts_came: Vec<i64>,
+    segments_came: Vec<i64>,
 }
 
 impl Journey {
@@ -80,6 +85,9 @@ impl Journey {
             run: 0,
             now: 0,
             since_keyframe: 0,
+            arrived: 0,
+            parts_came: Vec::new(),
+            segments_came: Vec::new(),
         }
     }
 
@@ -147,6 +155,7 @@ impl Journey {
 
     fn push(&mut self, frame: Frame) {
         let frame = Arc::new(Frame { run: self.run, ..frame });
+        self.arrived = frame.dts.as_micros();
         self.segmenter.push(&frame, &mut self.cuts);
         self.judge();
     }
@@ -168,6 +177,11 @@ impl Journey {
     fn apply(&mut self) {
         let now = self.mono();
         for cut in self.cuts.drain(..) {
+            match &cut {
+                Cut::Part(part) if !part.gap => self.parts_came.push(self.arrived),
+                Cut::Close { .. } => self.segments_came.push(self.arrived),
+                Cut::Part(_) | Cut::Targets(_) | Cut::Init(_) | Cut::Open(_) => {}
+            }
             self.window.apply(cut, now);
         }
     }
@@ -288,5 +302,34 @@ fn a_short_broadcast_is_listed_whole() {
         let last = journey.last.expect("a playlist");
         assert!(last.ends_with("s1001.m4s\n#EXT-X-ENDLIST\n"), "{last}");
         assert_eq!(last.matches("#EXT-X-GAP\n").count(), 1, "{last}");
+    }
+}
+
+// H25, H26: a new part at most a part target after the last, a new segment at most one and a half
+// target durations.
+#[test]
+fn parts_and_segments_come_in_time() {
+    // Times are whole milliseconds, so two of them are off by one at most.
+    const ROUNDED: i64 = 1_000;
+    let longest = |came: &[i64]| came.windows(2).map(|two| two[1] - two[0]).max();
+    for (tracks, rate_millis, gop) in [
+        (Tracks::Both, 30_000, 60),
+        (Tracks::Both, 29_970, 60),
+        (Tracks::Both, 25_000, 50),
+        (Tracks::Both, 60_000, 120),
+        (Tracks::Both, 30_000, 250),
+        (Tracks::Video, 30_000, 37),
+        (Tracks::Audio, 30_000, 60),
+    ] {
+        let mut journey = Journey::new(Encoder { tracks, rate_millis, gop }, 30);
+        journey.take(&Step::Play { millis: 60_000 });
+        let targets = *journey.window.targets().expect("media");
+        let micros = |length: Duration| MediaTime::from(length).as_micros();
+        let part = longest(&journey.parts_came).expect("parts");
+        let segment = longest(&journey.segments_came).expect("segments");
+        let what = format!("{tracks:?} {rate_millis} {gop}: part {part}, segment {segment}");
+        assert!(part <= micros(targets.part) + ROUNDED, "{what} of {targets:?}");
+        assert!(2 * segment <= 3 * micros(targets.segment) + ROUNDED, "{what} of {targets:?}");
+        assert!(journey.parts_came.len() > 250, "{what}");
     }
 }
