@@ -333,3 +333,17 @@ fn parts_and_segments_come_in_time() {
         assert!(journey.parts_came.len() > 250, "{what}");
     }
 }
+
+// H84: a format that changes is known before its first part is whole, and a version says so.
+#[test]
+fn a_change_of_format_is_hinted_before_its_first_part() {
+    let mut journey =
+        Journey::new(Encoder { tracks: Tracks::Video, rate_millis: 30_000, gop: 60 }, 30);
+    journey.take(&Step::Play { millis: 1_000 });
+    journey.take(&Step::NewFormat);
+    journey.take(&Step::Play { millis: 150 });
+    let last = journey.last.clone().expect("a playlist");
+    assert!(last.contains("#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init-2.mp4\"\n"), "{last}");
+    journey.take(&Step::Play { millis: 200 });
+    assert!(!journey.last.expect("a playlist").contains("TYPE=MAP"));
+}

@@ -144,9 +144,20 @@ fn write_tail(text: &mut String, window: &Window) {
     if window.is_ended() {
         text.push_str("#EXT-X-ENDLIST\n");
     } else {
+        if let Some(init) = coming_init(window) {
+            let next = MediaName::Init(init);
+            put(text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{next}\"\n"));
+        }
         let next = MediaName::Part(window.edge().next_part);
         put(text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{next}\"\n"));
     }
+}
+
+/// The init segment that the next part needs, where nothing listed needs it yet.
+fn coming_init(window: &Window) -> Option<u32> {
+    let newest = window.init()?.version;
+    let listed = window.listed_from(0).last()?.init;
+    (listed < newest).then_some(newest)
 }
 
 /// The lines of one segment, written when it happens and copied into every version after that.

@@ -330,3 +330,13 @@ proptest! {
         });
     }
 }
+
+// H84 (draft-pantos-hls-rfc8216bis B.1): the next part needs an init segment that nothing listed
+// needs yet.
+#[test]
+fn a_new_init_segment_is_hinted() {
+    let hint = "#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"init-2.mp4\"\n#EXT-X-PRELOAD-HINT:TYPE=PART,";
+    assert!(!Script::new(30).run("S").full().contains("TYPE=MAP"));
+    assert!(Script::new(30).run("S +").full().contains(hint));
+    assert!(!Script::new(30).run("S + I").full().contains("TYPE=MAP"));
+}

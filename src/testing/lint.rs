@@ -31,7 +31,6 @@ const MEDIA_PLAYLIST_TAGS: &[&str] = &[
     "EXT-X-MEDIA-SEQUENCE",
     "EXT-X-DISCONTINUITY-SEQUENCE",
     "EXT-X-INDEPENDENT-SEGMENTS",
-    "EXT-X-PRELOAD-HINT",
     "EXT-X-SKIP",
     "EXT-X-ENDLIST",
 ];
@@ -308,6 +307,10 @@ impl Judge {
         } else {
             let hints = last.starts_with("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=");
             self.expect("H82", hints, || format!("an open playlist ends in {last}"));
+            for kind in ["PART", "MAP"] {
+                let count = text.matches(&format!("#EXT-X-PRELOAD-HINT:TYPE={kind},")).count();
+                self.expect("H82", count <= 1, || format!("{count} hints of type {kind}"));
+            }
         }
         if playlist.has("EXT-X-SKIP") {
             let known = playlist.skipped > 0 && skip.is_some();
@@ -372,7 +375,7 @@ impl Judge {
 
     /// The first part that is new was the hinted one.
     fn hinted(&mut self, old: &Playlist<'_>, new: &Playlist<'_>) {
-        let hint = old.attributes("EXT-X-PRELOAD-HINT").remove("URI").unwrap_or_default();
+        let hint = old.hinted_part().unwrap_or_default();
         let last = old.all().flat_map(|s| &s.parts).last().map(|part| part.uri);
         let Some(last) = last else { return };
         let mut parts = new.all().flat_map(|s| &s.parts).skip_while(|part| part.uri != last);

@@ -78,6 +78,11 @@ const BREAKS: &[(&str, &str, &str)] = &[
     ("H80", "HOLD-BACK=3.0", "HOLD-BACK=3.0,CAN-SKIP-UNTIL=5.9"),
     ("H81", "HOLD-BACK=3.0", "HOLD-BACK=3.0,CAN-SKIP-DATERANGES=YES"),
     ("H82", "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p4.m4s\"\n", ""),
+    (
+        "H82",
+        "#EXT-X-PRELOAD-HINT:",
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"p4.m4s\"\n#EXT-X-PRELOAD-HINT:",
+    ),
 ];
 
 #[test]

@@ -99,6 +99,13 @@ impl<'a> Playlist<'a> {
         self.tag(name).map(|value| attributes(value).collect()).unwrap_or_default()
     }
 
+    /// The address of the part that is to come next.
+    pub(super) fn hinted_part(&self) -> Option<&'a str> {
+        let hints = self.tags.iter().filter_map(|tag| tag.strip_prefix("EXT-X-PRELOAD-HINT:"));
+        let mut hints = hints.map(|hint| attributes(hint).collect::<BTreeMap<_, _>>());
+        hints.find(|hint| hint.get("TYPE") == Some(&"PART"))?.remove("URI")
+    }
+
     pub(super) fn micros(&self, tag: &str, attribute: &str) -> Option<i64> {
         self.attributes(tag).get(attribute).and_then(|value| micros(value))
     }
