@@ -100,7 +100,7 @@ impl Crowd {
             let (channel, stop) = (channel.clone(), crowd.stop.clone());
             crowd.tasks.spawn(async move {
                 let mut player = LowLatency::new(addr, channel, probe);
-                player.run(&stop).await;
+                keep_watching(&mut player, &stop).await;
                 player.seen
             });
         }
@@ -124,7 +124,7 @@ impl Crowd {
                 sleep(apart * number).await;
                 let seen = Seen::default();
                 let mut player = Plain { http: Http::new(addr), playlist, from, seen };
-                player.run(&stop).await;
+                keep_watching(&mut player, &stop).await;
                 player.seen
             });
         }
@@ -142,6 +142,26 @@ impl Crowd {
     }
 }
 
+/// Somebody who watches until there is nothing more.
+trait Player {
+    async fn watch(&mut self) -> io::Result<()>;
+    fn seen(&mut self) -> &mut Seen;
+}
+
+/// Watches until `stop`, again after every failure.
+async fn keep_watching<P: Player>(player: &mut P, stop: &CancellationToken) {
+    while !stop.is_cancelled() {
+        let watched = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            watched = player.watch() => watched,
+        };
+        // A player never leaves by itself, so this is a failure.
+        player.seen().errors += u64::from(watched.is_err());
+        sleep(RETRY_PAUSE).await;
+    }
+}
+
 struct LowLatency {
     http: Http,
     channel: String,
@@ -149,24 +169,7 @@ struct LowLatency {
     seen: Seen,
 }
 
-impl LowLatency {
-    fn new(addr: SocketAddr, channel: String, probe: Option<Arc<Sent>>) -> Self {
-        Self { http: Http::new(addr), channel, probe, seen: Seen::default() }
-    }
-
-    async fn run(&mut self, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            let watched = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                watched = self.watch() => watched,
-            };
-            // A player never leaves by itself, so this is a failure.
-            self.seen.errors += u64::from(watched.is_err());
-            sleep(RETRY_PAUSE).await;
-        }
-    }
-
+impl Player for LowLatency {
     async fn watch(&mut self) -> io::Result<()> {
         let media = self.media_playlist().await?;
         let mut playlist = self.reload(&media).await?;
@@ -187,6 +190,16 @@ impl LowLatency {
             done = done.split_off(&(playlist.first_msn, 0));
         }
         Ok(())
+    }
+
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+}
+
+impl LowLatency {
+    fn new(addr: SocketAddr, channel: String, probe: Option<Arc<Sent>>) -> Self {
+        Self { http: Http::new(addr), channel, probe, seen: Seen::default() }
     }
 
     async fn media_playlist(&mut self) -> io::Result<String> {
@@ -227,19 +240,7 @@ struct Plain {
     seen: Seen,
 }
 
-impl Plain {
-    async fn run(&mut self, stop: &CancellationToken) {
-        while !stop.is_cancelled() {
-            let watched = tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                watched = self.watch() => watched,
-            };
-            self.seen.errors += u64::from(watched.is_err());
-            sleep(RETRY_PAUSE).await;
-        }
-    }
-
+impl Player for Plain {
     /// Loads the playlist once per target duration, or after half of it when nothing is new
     /// (draft-pantos-hls-rfc8216bis 6.3.4), and every segment once.
     async fn watch(&mut self) -> io::Result<()> {
@@ -270,6 +271,10 @@ impl Plain {
             let pause = if changed { playlist.target } else { playlist.target / 2 };
             sleep(pause.saturating_sub(start.elapsed())).await;
         }
+    }
+
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
     }
 }
 
