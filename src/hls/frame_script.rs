@@ -156,6 +156,24 @@ fn without_lead(mut cuts: Vec<Cut>) -> Vec<Cut> {
     cuts
 }
 
+/// All parts, those of missing media included.
+pub(super) fn parts(cuts: &[Cut]) -> Vec<Arc<Part>> {
+    let part = |cut: &Cut| match cut {
+        Cut::Part(part) => Some(Arc::clone(part)),
+        Cut::Targets(_) | Cut::Init(_) | Cut::Open(_) | Cut::Close { .. } => None,
+    };
+    cuts.iter().filter_map(part).collect()
+}
+
+/// The lengths of all segments.
+pub(super) fn closes(cuts: &[Cut]) -> Vec<MediaTime> {
+    let close = |cut: &Cut| match cut {
+        Cut::Close { duration } => Some(*duration),
+        Cut::Targets(_) | Cut::Init(_) | Cut::Open(_) | Cut::Part(_) => None,
+    };
+    cuts.iter().filter_map(close).collect()
+}
+
 /// Cuts `script` with the usual settings and compares the text; the laws hold too.
 #[track_caller]
 pub(super) fn check(tracks: Tracks, script: &str, expected: &str) {

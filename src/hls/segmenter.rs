@@ -251,3 +251,7 @@ fn reaches(audio: &Frame, start: MediaTime) -> bool {
 #[cfg(test)]
 #[path = "segmenter_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "segmenter_stream_tests.rs"]
+mod stream_tests;

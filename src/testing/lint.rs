@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::delta::apply_delta;
 use super::playlist::{Part, Playlist, Segment, attributes, micros};
 
 /// A rule broken, and how.
@@ -92,6 +93,23 @@ pub fn check_reload(previous: &str, next: &str) -> Vec<Finding> {
     judge.kept(&old, &new);
     judge.hinted(&old, &new);
     judge.findings
+}
+
+/// Judges a version with all that comes with it: itself, what changed since `last`, and its delta
+/// update, which must make of `last` what `text` says.
+///
+/// # Panics
+/// When anything is to be objected to.
+pub fn assert_version(last: Option<&str>, text: &str, delta: Option<&str>) {
+    let mut findings = check_playlist(text);
+    if let Some(last) = last {
+        findings.extend(check_reload(last, text));
+    }
+    if let Some(delta) = delta {
+        findings.extend(check_playlist(delta));
+        assert_eq!(apply_delta(last.unwrap_or(text), delta).as_deref(), Ok(text));
+    }
+    assert!(findings.is_empty(), "{findings:#?}\nbefore:\n{last:?}\nnow:\n{text}");
 }
 
 #[derive(Default)]
