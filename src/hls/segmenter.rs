@@ -237,7 +237,8 @@ fn pace(format: &Format, part_target: Duration) -> Pace {
     }
 }
 
-/// Whether an audio frame that started before `start` sounds at that moment (H59).
+/// Whether an audio frame that came before the keyframe at `start` sounds at that moment (H59), or
+/// soon after it. One of another time would be parted from it by as many parts as lie between.
 fn reaches(audio: &Frame, start: MediaTime) -> bool {
     let config = audio.format.audio.as_ref();
     let length = config
@@ -245,13 +246,12 @@ fn reaches(audio: &Frame, start: MediaTime) -> bool {
         .map_or(MediaTime::from_millis(20), |(samples, rate)| {
             MediaTime::from_ticks(i64::from(samples), rate)
         });
-    start < audio.dts + length
+    start < audio.dts + length && audio.dts - start <= MediaTime::from(SEGMENT_TARGET_MAX)
 }
-
-#[cfg(test)]
-#[path = "segmenter_tests.rs"]
-mod tests;
 
 #[cfg(test)]
 #[path = "segmenter_stream_tests.rs"]
 mod stream_tests;
+#[cfg(test)]
+#[path = "segmenter_tests.rs"]
+mod tests;

@@ -18,11 +18,14 @@ const ZERO: WallTime = WallTime::from_unix_millis(1_795_248_000_000);
 const HOSTILE: [i64; 8] =
     [i64::MIN, -1 << 40, -1, 0, 1 << 31, (1 << 33) * 1_000_000 / 90_000, 1 << 40, i64::MAX];
 
+/// One frame lists no more than this: a gap has a limit, and only gaps are long.
+const CUTS_MAX: usize = 20_000;
+
 /// A broadcast in steps of three bytes: what happens, how much later, and how much of it. The
 /// first byte chooses the tracks and how many bytes a part may hold.
 ///
 /// # Panics
-/// When a playlist breaks a rule, or a part cannot be read.
+/// When a playlist breaks a rule, a part cannot be read, or one frame lists parts without end.
 pub fn segmenter(script: &[u8]) {
     let Some((&how, script)) = script.split_first() else { return };
     let mut broadcast = Broadcast::new(how);
@@ -131,6 +134,7 @@ impl Broadcast {
         if self.cuts.is_empty() {
             return;
         }
+        assert!(self.cuts.len() <= CUTS_MAX, "{} cuts at once", self.cuts.len());
         let now = MonoTime::from_start(Duration::from_millis(
             u64::try_from(self.video.max(self.audio)).unwrap_or(0),
         ));
