@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ghostlight::base::{
-    BroadcastId, ChannelId, ConnId, KeyId, Limits, MediaTime, MonoTime, Now, WallTime,
+    BroadcastId, ChannelId, ConnId, KeyId, Limits, MediaTime, MonoTime, Now, Rival, WallTime,
 };
 use ghostlight::gate::{Admission, Latch, Policy};
 use ghostlight::hub::{Publication, Publisher, Registry, Settings};
@@ -19,7 +19,13 @@ fn publication() -> Publication {
     let permit = gate.admit(&channel, Admission::Start, now.wall).expect("nothing is closed");
     let registry = Registry::new(Limits::default(), Settings::default(), BroadcastId::new(1));
     let peer = "127.0.0.1:1".parse().expect("an address");
-    let publisher = Publisher { conn: ConnId(1), key: KeyId::new("k"), peer, encoder: None };
+    let publisher = Publisher {
+        conn: ConnId(1),
+        key: KeyId::new("k"),
+        rival: Rival::default(),
+        peer,
+        encoder: None,
+    };
     registry.start(permit, publisher, now).expect("a free channel")
 }
 

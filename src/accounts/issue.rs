@@ -1,7 +1,7 @@
 use aws_lc_rs::hmac;
 
 use super::token::Token;
-use crate::base::{ChannelId, KeyId, Secret, WallTime};
+use crate::base::{ChannelId, KeyId, Rival, Secret, WallTime};
 use crate::store::{KeyRecord, Store, StoreError};
 
 /// Public ids have 40 bits; a second draw is rare, a third has never been needed.
@@ -20,6 +20,7 @@ pub async fn issue_key(
     store: &dyn Store,
     channel: &ChannelId,
     label: &str,
+    rival: Rival,
     instead_of: Option<&KeyId>,
     now: WallTime,
 ) -> Result<Issued, StoreError> {
@@ -33,6 +34,7 @@ pub async fn issue_key(
             channel: channel.clone(),
             mac: token.mac(&pepper),
             label: label.to_owned(),
+            rival,
             created_at: now,
             last_used_at: None,
             revoked_at: None,

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::time;
 
 use super::token::Presented;
-use crate::base::{Blame, ChannelId, KeyId, MonoTime, Now, Secret, WallTime};
+use crate::base::{Blame, ChannelId, KeyId, MonoTime, Now, Rival, Secret, WallTime};
 use crate::store::{KeyRecord, Store, StoreError};
 
 /// How long one look may take.
@@ -36,6 +36,7 @@ pub struct Keys {
 pub struct KeyGrant {
     pub channel: ChannelId,
     pub key: KeyId,
+    pub rival: Rival,
 }
 
 /// Why a presented key opens nothing. What is wrong with it is nobody's business.
@@ -203,7 +204,8 @@ impl Keys {
         }
         let record = active.ok_or(missing)?;
         self.shared.used().insert(record.id.clone(), now.wall);
-        Ok(KeyGrant { channel: record.channel.clone(), key: record.id.clone() })
+        let (channel, key) = (record.channel.clone(), record.id.clone());
+        Ok(KeyGrant { channel, key, rival: record.rival })
     }
 
     /// Looks once more, on behalf of somebody who waits; a store that does not answer is left to

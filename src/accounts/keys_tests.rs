@@ -1,14 +1,14 @@
 use super::super::issue_key;
 use super::super::testing::{Switched, now};
 use super::*;
-use crate::base::WallTime;
+use crate::base::{Rival, WallTime};
 
 const DAY: u64 = 24 * 3600;
 
 async fn with_key(store: &Arc<Switched>) -> (Keys, KeyId, Secret) {
     let channel = ChannelId::parse("demo").unwrap();
     let at = WallTime::from_unix_millis(1);
-    let issued = issue_key(&**store, &channel, "", None, at).await.unwrap();
+    let issued = issue_key(&**store, &channel, "", Rival::Refused, None, at).await.unwrap();
     let keys = Keys::open(store.clone(), now(0, 0)).await.unwrap();
     (keys, issued.id, issued.text)
 }
@@ -19,6 +19,7 @@ async fn a_key_opens_its_channel_and_the_use_is_noted() {
     let (keys, id, text) = with_key(&store).await;
     let grant = keys.resolve(&text, now(1, 77)).await.unwrap();
     assert_eq!((grant.channel.as_str(), &grant.key), ("demo", &id));
+    assert_eq!(grant.rival, Rival::Refused, "as the owner chose");
     assert!(keys.has_channel(&grant.channel) && keys.is_active(&id));
     assert_eq!(keys.channels(), [grant.channel]);
     keys.note_use().await;
@@ -48,7 +49,7 @@ async fn a_key_added_a_moment_ago_works() {
     let (keys, _, _) = with_key(&store).await;
     let channel = ChannelId::parse("later").unwrap();
     let at = WallTime::from_unix_millis(5);
-    let issued = issue_key(&*store, &channel, "", None, at).await.unwrap();
+    let issued = issue_key(&*store, &channel, "", Rival::default(), None, at).await.unwrap();
     assert!(!keys.has_channel(&channel));
     assert_eq!(keys.resolve(&issued.text, now(1, 0)).await.unwrap().channel, channel);
     assert!(keys.has_channel(&channel));

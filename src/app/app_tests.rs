@@ -1,7 +1,7 @@
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::*;
-use crate::base::ConnId;
+use crate::base::{ConnId, Rival};
 use crate::config::load;
 use crate::gate::Admission;
 use crate::hls;
@@ -25,7 +25,8 @@ async fn publish(app: &App) -> Publication {
     let permit = app.gatekeeper.admit(&channel, Admission::Start, now).await.expect("open");
     let peer = "127.0.0.1:1".parse().expect("an address");
     let key = crate::base::KeyId::new("k");
-    let publisher = Publisher { conn: ConnId(1), key, peer, encoder: None };
+    let publisher =
+        Publisher { conn: ConnId(1), key, rival: Rival::default(), peer, encoder: None };
     let mut publication = app.registry.start(permit, publisher, now).expect("free");
     let (format, begun) = (clips::video_format(), Instant::now());
     for frame in 0..GOP_FRAMES * 2 + 30 {

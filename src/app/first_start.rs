@@ -1,7 +1,7 @@
 //! The first start makes one channel with one key, so that a newcomer can go live at once.
 
 use crate::accounts::{Gatekeeper, issue_key};
-use crate::base::{ChannelId, Now, Secret};
+use crate::base::{ChannelId, Now, Rival, Secret};
 use crate::gate::Operation;
 use crate::store::{Store, StoreError};
 
@@ -19,6 +19,7 @@ pub(super) async fn prepare(
         return Ok(None);
     }
     let channel = ChannelId::parse(CHANNEL).expect("the name follows the rules");
-    let issued = issue_key(store, &channel, "first start", None, now.wall).await?;
+    let issued =
+        issue_key(store, &channel, "first start", Rival::default(), None, now.wall).await?;
     Ok(Some((channel, issued.text)))
 }

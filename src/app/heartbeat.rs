@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::{Issued, issue_key};
-    use crate::base::{BroadcastId, ChannelId, ConnId, Limits};
+    use crate::base::{BroadcastId, ChannelId, ConnId, Limits, Rival};
     use crate::gate::{Admission, Latch, Schedule, ScheduleSettings};
     use crate::hub::{self, Publisher};
     use crate::store::{self, Store};
@@ -125,7 +125,9 @@ mod tests {
         async fn new(schedule: Option<Schedule>) -> Self {
             let store = store::in_memory();
             let channel = ChannelId::parse("studio").expect("a good name");
-            let key = issue_key(&*store, &channel, "", None, NOW.wall).await.expect("issued");
+            let key = issue_key(&*store, &channel, "", Rival::default(), None, NOW.wall)
+                .await
+                .expect("issued");
             let clock = Arc::new(SetForward {
                 inner: RuntimeClock::starting_at(NOW.wall),
                 by_millis: AtomicU64::new(0),
@@ -138,7 +140,13 @@ mod tests {
             let registry = Registry::new(Limits::default(), settings, BroadcastId::new(1));
             let permit = gatekeeper.admit(&channel, Admission::Start, now).await.expect("open");
             let peer = "127.0.0.1:1".parse().expect("an address");
-            let publisher = Publisher { conn: ConnId(1), key: key.id.clone(), peer, encoder: None };
+            let publisher = Publisher {
+                conn: ConnId(1),
+                key: key.id.clone(),
+                rival: Rival::default(),
+                peer,
+                encoder: None,
+            };
             drop(registry.start(permit, publisher, now).expect("free"));
             let stop = CancellationToken::new();
             let heartbeat = Heartbeat {
@@ -252,7 +260,9 @@ mod tests {
     async fn a_revoked_key_and_a_cut_end_what_waits() {
         let store = store::in_memory();
         let channel = ChannelId::parse("studio").expect("a good name");
-        let issued = issue_key(&*store, &channel, "", None, NOW.wall).await.expect("issued");
+        let issued = issue_key(&*store, &channel, "", Rival::default(), None, NOW.wall)
+            .await
+            .expect("issued");
         let keys = Keys::open(store.clone(), NOW).await.expect("open");
         let open = Policy::new(None, Latch::default());
         assert_eq!(ended_by(&keys, &open, &issued.id, NOW.wall), None);

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::Inputs;
 use crate::accounts;
-use crate::base::{ChannelId, KeyId, WallTime};
+use crate::base::{ChannelId, KeyId, Rival, WallTime};
 use crate::gate::{Operation, Verdict};
 use crate::store::{self, Created, KeyRecord, Revoked, Store};
 
@@ -50,6 +50,9 @@ enum KeyCommand {
         /// Words by which you will know it again
         #[arg(long, value_name = "TEXT", default_value = "")]
         label: String,
+        /// What becomes of a second publisher while the first is live: takes-over or refused
+        #[arg(long, value_name = "WHAT", default_value_t)]
+        rival: Rival,
     },
     /// List keys by their public ids; secrets are not kept
     List {
@@ -87,7 +90,9 @@ pub async fn run_channel(args: &ChannelArgs, inputs: &Inputs) -> anyhow::Result<
 pub async fn run_key(args: &KeyArgs, inputs: &Inputs) -> anyhow::Result<ExitCode> {
     let command = Command::open(inputs).await?;
     match &args.command {
-        KeyCommand::Add { channel, label } => print(&command.add_key(channel, label).await?)?,
+        KeyCommand::Add { channel, label, rival } => {
+            print(&command.add_key(channel, label, *rival).await?)?;
+        }
         KeyCommand::List { channel } => print(&command.list_keys(channel.as_deref()).await?)?,
         KeyCommand::Rotate { key, now } => {
             let old = if *now { OldKey::Ends } else { OldKey::Stays };
@@ -136,11 +141,11 @@ impl<'a> Command<'a> {
         }
     }
 
-    async fn add_key(&self, channel: &str, label: &str) -> anyhow::Result<String> {
+    async fn add_key(&self, channel: &str, label: &str, rival: Rival) -> anyhow::Result<String> {
         let channel = ChannelId::parse(channel)?;
         check_label(label)?;
         self.admit(Operation::CreateKey).await?;
-        self.issue(&channel, label, None).await
+        self.issue(&channel, label, rival, None).await
     }
 
     async fn rotate_key(&self, id: &str, old: OldKey) -> anyhow::Result<String> {
@@ -150,7 +155,7 @@ impl<'a> Command<'a> {
         }
         self.admit(Operation::RotateKey).await?;
         let instead_of = (old == OldKey::Ends).then_some(&key.id);
-        let text = self.issue(&key.channel, &key.label, instead_of).await?;
+        let text = self.issue(&key.channel, &key.label, key.rival, instead_of).await?;
         match old {
             OldKey::Stays => {
                 explain(&format!("key {id} still works; end it with: ghostlight key revoke {id}"))?;
@@ -165,10 +170,11 @@ impl<'a> Command<'a> {
         &self,
         channel: &ChannelId,
         label: &str,
+        rival: Rival,
         instead_of: Option<&KeyId>,
     ) -> anyhow::Result<String> {
         let issued =
-            accounts::issue_key(&*self.store, channel, label, instead_of, self.now).await?;
+            accounts::issue_key(&*self.store, channel, label, rival, instead_of, self.now).await?;
         explain(&format!(
             "key {} for channel {channel}; it is shown this once and kept nowhere:",
             issued.id
@@ -220,10 +226,11 @@ fn key_table(keys: &[KeyRecord]) -> String {
             key.created_at.to_string(),
             shown(key.last_used_at),
             shown(key.revoked_at),
+            key.rival.to_string(),
             key.label.clone(),
         ]
     });
-    table(["KEY", "CHANNEL", "CREATED", "LAST USED", "REVOKED", "LABEL"], rows)
+    table(["KEY", "CHANNEL", "CREATED", "LAST USED", "REVOKED", "RIVAL", "LABEL"], rows)
 }
 
 /// Columns as wide as their widest cell, two blanks apart, nothing after the last.

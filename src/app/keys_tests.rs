@@ -16,7 +16,7 @@ async fn a_key_is_added_listed_rotated_and_revoked() {
     let place = tempfile::tempdir().unwrap();
     let inputs = inputs(place.path(), None, "2026-11-21T10:00:00Z");
     let command = Command::open(&inputs).await.unwrap();
-    let text = command.add_key("demo", "the studio").await.unwrap();
+    let text = command.add_key("demo", "the studio", Rival::Refused).await.unwrap();
     let (id, secret) = text.trim_end().split_once('_').unwrap();
     assert_eq!(text.lines().count(), 1, "the key alone");
 
@@ -33,6 +33,9 @@ async fn a_key_is_added_listed_rotated_and_revoked() {
     command.rotate_key(id, OldKey::Stays).await.expect_err("revoked");
     command.revoke_key(second.split_once('_').unwrap().0).await.unwrap();
     assert_eq!(active(&command).await, 1);
+    let list = command.list_keys(None).await.unwrap();
+    let kept = list.matches("refused  the studio").count();
+    assert_eq!(kept, 3, "rotated keys are as the first: {list}");
     command.revoke_key("nothing").await.expect_err("unknown");
 }
 
@@ -54,14 +57,14 @@ async fn the_gate_applies_to_commands() {
     let schedule = Schedule::build(&settings).unwrap();
     let before = inputs(place.path(), schedule.clone(), "2026-12-31T23:00:00Z");
     let command = Command::open(&before).await.unwrap();
-    let key = command.add_key("demo", "").await.unwrap();
+    let key = command.add_key("demo", "", Rival::TakesOver).await.unwrap();
     let now = before.clock.now();
     let store = Arc::clone(&command.store);
     accounts::Gatekeeper::open(store, schedule, None, now).await.unwrap();
 
     let announced = inputs(place.path(), None, "2027-01-01T00:00:00Z");
     let command = Command::open(&announced).await.unwrap();
-    let refused = command.add_key("demo", "").await.unwrap_err().to_string();
+    let refused = command.add_key("demo", "", Rival::TakesOver).await.unwrap_err().to_string();
     assert!(refused.contains("closed since 2027-01-01T00:00:00.000Z"), "{refused}");
     command.add_channel("other").await.expect_err("closed too");
     let id = key.split_once('_').unwrap().0;
@@ -80,11 +83,11 @@ async fn bad_names_are_refused_before_anything_is_made() {
     let inputs = inputs(place.path(), None, "2026-11-21T10:00:00Z");
     let command = Command::open(&inputs).await.unwrap();
     for name in ["", "api", "a/b"] {
-        command.add_key(name, "").await.unwrap_err();
+        command.add_key(name, "", Rival::TakesOver).await.unwrap_err();
         command.add_channel(name).await.unwrap_err();
     }
-    command.add_key("demo", "a\nb").await.unwrap_err();
-    command.add_key("demo", &"x".repeat(101)).await.unwrap_err();
+    command.add_key("demo", "a\nb", Rival::TakesOver).await.unwrap_err();
+    command.add_key("demo", &"x".repeat(101), Rival::TakesOver).await.unwrap_err();
     assert_eq!(command.store.channels().await.unwrap(), []);
     command.add_channel("demo").await.unwrap();
     let list = channel_table(&command.store.channels().await.unwrap());

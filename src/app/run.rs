@@ -13,7 +13,7 @@ use super::drain::Signals;
 use super::welcome::Welcome;
 use super::{demo, keys, publish, sunset, telemetry};
 use crate::accounts::issue_key;
-use crate::base::{ChannelId, SystemClock};
+use crate::base::{ChannelId, Rival, SystemClock};
 use crate::config::{LogFormat, Sources, load, render};
 use crate::gate::{DeclaredInstant, Schedule, build_time};
 
@@ -118,7 +118,7 @@ async fn serve_demo(sources: Sources) -> Result<ExitCode, Failure> {
     let app = App::start(config, options).await.map_err(Failure::wrong)?;
     let channel = ChannelId::parse(demo::CHANNEL).expect("the name follows the rules");
     let now = app.clock().now().wall;
-    let issued = issue_key(&**app.store(), &channel, "demo", None, now).await;
+    let issued = issue_key(&**app.store(), &channel, "demo", Rival::default(), None, now).await;
     let key = issued.map_err(Failure::failed)?.text;
     app.run_demo(key);
     let welcome = Welcome {

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, broadcast as news, watch};
 use super::registry::Event;
 use super::retime::Retime;
 use super::ring::FrameRing;
-use crate::base::{Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Now};
+use crate::base::{Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Now, Rival};
 use crate::media::{Format, Frame, TrackKind};
 
 /// How long sound may wait for a picture to wake the readers.
@@ -66,6 +66,8 @@ impl EndReason {
 pub struct Publisher {
     pub conn: ConnId,
     pub key: KeyId,
+    /// What the owner of the key wants if another one is there.
+    pub rival: Rival,
     pub peer: SocketAddr,
     /// What the encoder calls itself; untrusted.
     pub encoder: Option<String>,

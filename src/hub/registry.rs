@@ -6,7 +6,7 @@ use tokio::sync::broadcast as news;
 
 use super::broadcast::{Broadcast, BroadcastState, EndReason, Publication, Publisher};
 use crate::base::{
-    Blame, BroadcastId, ChannelId, KeyId, Limits, MonoTime, Now, Pressure, PressureGauge,
+    Blame, BroadcastId, ChannelId, Limits, MonoTime, Now, Pressure, PressureGauge, Rival,
 };
 use crate::gate::{Admission, StartPermit};
 
@@ -48,6 +48,8 @@ pub enum Standing {
 pub enum Busy {
     /// Another key of the channel is live.
     OtherKey,
+    /// The key is live, and its owner wants no second publisher.
+    SameKey,
     /// The key was taken over too often in ten minutes.
     TooManyTakeovers,
 }
@@ -119,23 +121,22 @@ impl Registry {
         Self { inner: Arc::new(Shared { limits, settings, state, news, pressure }) }
     }
 
-    /// Says what a publish with `key` would be, without changing anything.
-    pub fn standing(&self, channel: &ChannelId, key: &KeyId, now: MonoTime) -> Standing {
+    /// Says what a publish by `publisher` would be, without changing anything.
+    pub fn standing(&self, channel: &ChannelId, publisher: &Publisher, now: MonoTime) -> Standing {
         let mut state = self.lock();
         let room = self.check_room(&state, channel);
         let new = room.map_or_else(Standing::Full, |()| Standing::Idle);
         let Some(slot) = state.channels.get_mut(channel) else { return new };
-        let same_key = slot.broadcast.publisher().key == *key;
+        let same_key = slot.broadcast.publisher().key == publisher.key;
         match slot.broadcast.state() {
             BroadcastState::Away { since } if same_key && self.may_resume(since, now) => {
                 Standing::Away
             }
             BroadcastState::Ended(_) | BroadcastState::Away { .. } => new,
-            BroadcastState::Live if !same_key => Standing::Busy(Busy::OtherKey),
-            BroadcastState::Live if self.takeovers_used_up(slot, now) => {
-                Standing::Busy(Busy::TooManyTakeovers)
+            BroadcastState::Live => {
+                let takeover = self.check_takeover(slot, publisher, now);
+                takeover.map_or_else(Standing::Busy, |()| Standing::Running)
             }
-            BroadcastState::Live => Standing::Running,
         }
     }
 
@@ -151,7 +152,6 @@ impl Registry {
         if let Some(slot) = state.channels.get_mut(permit.channel()) {
             let same_key = slot.broadcast.publisher().key == publisher.key;
             match slot.broadcast.state() {
-                BroadcastState::Live if !same_key => return Err(StartError::Busy(Busy::OtherKey)),
                 BroadcastState::Live => return self.take_over(slot, publisher, now.mono),
                 BroadcastState::Away { since } if same_key && self.may_resume(since, now.mono) => {
                     return Ok(slot.broadcast.open_publication(publisher));
@@ -245,6 +245,23 @@ impl Registry {
         now.since(since) < self.inner.settings.resume_window
     }
 
+    /// Whether `publisher` may replace the live one.
+    fn check_takeover(
+        &self,
+        slot: &mut Slot,
+        publisher: &Publisher,
+        now: MonoTime,
+    ) -> Result<(), Busy> {
+        if slot.broadcast.publisher().key != publisher.key {
+            return Err(Busy::OtherKey);
+        }
+        match publisher.rival {
+            Rival::Refused => Err(Busy::SameKey),
+            Rival::TakesOver if self.takeovers_used_up(slot, now) => Err(Busy::TooManyTakeovers),
+            Rival::TakesOver => Ok(()),
+        }
+    }
+
     fn takeovers_used_up(&self, slot: &mut Slot, now: MonoTime) -> bool {
         while slot.takeovers.front().is_some_and(|at| now.since(*at) >= TAKEOVER_SPAN) {
             slot.takeovers.pop_front();
@@ -260,11 +277,9 @@ impl Registry {
         publisher: Publisher,
         now: MonoTime,
     ) -> Result<Publication, StartError> {
+        self.check_takeover(slot, &publisher, now).map_err(StartError::Busy)?;
         if publisher.conn < slot.broadcast.publisher().conn {
             return Err(StartError::Overtaken);
-        }
-        if self.takeovers_used_up(slot, now) {
-            return Err(StartError::Busy(Busy::TooManyTakeovers));
         }
         slot.takeovers.push_back(now);
         let before = slot.broadcast.publisher();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::{ConnId, MediaTime, WallTime};
+use crate::base::{ConnId, KeyId, MediaTime, WallTime};
 use crate::gate::{Latch, Policy};
 use crate::hub::{Batch, Subscription, WriteError};
 use crate::media::{Format, Frame, TrackKind};
@@ -25,7 +25,13 @@ fn permit(admission: Admission) -> StartPermit {
 
 fn publisher(conn: u64, key: &str) -> Publisher {
     let peer = "127.0.0.1:1".parse().unwrap();
-    Publisher { conn: ConnId(conn), key: KeyId::new(key), peer, encoder: None }
+    Publisher {
+        conn: ConnId(conn),
+        key: KeyId::new(key),
+        rival: Rival::TakesOver,
+        peer,
+        encoder: None,
+    }
 }
 
 fn registry(limits: Limits) -> Registry {
@@ -70,16 +76,16 @@ fn a_new_broadcast_has_a_greater_id_than_any_before_even_with_a_clock_set_back()
 #[test]
 fn a_lost_publisher_resumes_its_broadcast() {
     let registry = registry(Limits::default());
-    let key = KeyId::new("k");
+    let asked = publisher(0, "k");
     let mut first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
     let broadcast = first.broadcast().clone();
     let mut reader = broadcast.subscribe();
     first.write(frame(50), at(0).mono).unwrap();
     drop(first);
     assert_eq!(drain(&mut reader), (vec![(0, 0)], vec![Batch::Away { since: at(0).mono }]));
-    assert_eq!(registry.standing(&channel(), &key, at(59_999).mono), Standing::Away);
-    assert_eq!(registry.standing(&channel(), &key, at(60_000).mono), Standing::Idle);
-    assert_eq!(registry.standing(&channel(), &KeyId::new("l"), at(1).mono), Standing::Idle);
+    assert_eq!(registry.standing(&channel(), &asked, at(59_999).mono), Standing::Away);
+    assert_eq!(registry.standing(&channel(), &asked, at(60_000).mono), Standing::Idle);
+    assert_eq!(registry.standing(&channel(), &publisher(0, "l"), at(1).mono), Standing::Idle);
 
     let mut back = registry.start(permit(Admission::Resume), publisher(2, "k"), at(5_000)).unwrap();
     assert_eq!(back.broadcast().id(), broadcast.id());
@@ -113,7 +119,7 @@ fn a_meant_end_is_the_end() {
     let registry = registry(Limits::default());
     let publication = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
     publication.finish(EndReason::Finished, at(1).mono);
-    let standing = registry.standing(&channel(), &KeyId::new("k"), at(2).mono);
+    let standing = registry.standing(&channel(), &publisher(0, "k"), at(2).mono);
     assert_eq!(standing, Standing::Idle);
 }
 
@@ -123,7 +129,7 @@ async fn the_same_key_takes_over_and_another_does_not() {
     let registry = registry(Limits::default());
     let mut first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
     first.write(frame(0), at(0).mono).unwrap();
-    let other = registry.standing(&channel(), &KeyId::new("l"), at(1).mono);
+    let other = registry.standing(&channel(), &publisher(0, "l"), at(1).mono);
     assert_eq!(other, Standing::Busy(Busy::OtherKey));
     let refused = registry.start(permit(Admission::Start), publisher(2, "l"), at(1));
     assert_eq!(refused.unwrap_err(), StartError::Busy(Busy::OtherKey));
@@ -140,19 +146,38 @@ async fn the_same_key_takes_over_and_another_does_not() {
     assert_eq!(second.broadcast().state(), BroadcastState::Live);
 }
 
+/// R44: where the owner refuses a second publisher it waits until the first is gone or lost, even
+/// if both asked while nobody was there.
+#[test]
+fn a_second_publisher_is_refused_where_the_owner_wants_it() {
+    let registry = registry(Limits::default());
+    let refusing = |conn| Publisher { rival: Rival::Refused, ..publisher(conn, "k") };
+    let first = registry.start(permit(Admission::Start), refusing(1), at(0)).unwrap();
+    let standing = registry.standing(&channel(), &refusing(2), at(1).mono);
+    assert_eq!(standing, Standing::Busy(Busy::SameKey));
+    let second = registry.start(permit(Admission::Start), refusing(2), at(1));
+    assert_eq!(second.unwrap_err(), StartError::Busy(Busy::SameKey));
+
+    first.finish(EndReason::Lost, at(2).mono);
+    assert_eq!(registry.standing(&channel(), &refusing(3), at(3).mono), Standing::Away);
+    let third = registry.start(permit(Admission::Resume), refusing(3), at(3)).unwrap();
+    third.finish(EndReason::Finished, at(4).mono);
+    assert_eq!(registry.standing(&channel(), &refusing(4), at(5).mono), Standing::Idle);
+}
+
 /// R44: five takeovers in ten minutes, then the name is busy until the first is that old.
 #[test]
 fn takeovers_are_limited() {
     let limits = Limits { takeovers_per_ten_minutes_max: 2, ..Limits::default() };
     let registry = registry(limits);
-    let key = KeyId::new("k");
+    let asked = publisher(0, "k");
     let _held: Vec<_> = (1..=3)
         .map(|n| registry.start(permit(Admission::Start), publisher(n, "k"), at(n)).unwrap())
         .collect();
     let busy = Standing::Busy(Busy::TooManyTakeovers);
-    assert_eq!(registry.standing(&channel(), &key, at(4).mono), busy);
+    assert_eq!(registry.standing(&channel(), &asked, at(4).mono), busy);
     assert!(registry.start(permit(Admission::Start), publisher(4, "k"), at(4)).is_err());
-    assert_eq!(registry.standing(&channel(), &key, at(600_002).mono), Standing::Running);
+    assert_eq!(registry.standing(&channel(), &asked, at(600_002).mono), Standing::Running);
 }
 
 /// R45: of two newcomers the one accepted later wins, whichever brings its frame first.
@@ -174,7 +199,7 @@ fn broadcasts_are_limited() {
     let refused = registry.start(permit, publisher(2, "l"), at(1));
     let full = StartError::TooManyBroadcasts { max: 1 };
     assert_eq!(refused.unwrap_err(), full);
-    let standing = registry.standing(&other, &KeyId::new("l"), at(1).mono);
+    let standing = registry.standing(&other, &publisher(0, "l"), at(1).mono);
     assert_eq!(standing, Standing::Full(full), "said before the encoder begins");
 }
 
@@ -182,17 +207,17 @@ fn broadcasts_are_limited() {
 #[test]
 fn without_memory_nothing_new_begins() {
     let registry = registry(Limits::default());
-    let key = KeyId::new("k");
+    let asked = publisher(0, "k");
     let first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
     registry.pressure().replace(Pressure::NoNewBroadcasts);
     let second = registry.start(permit(Admission::Resume), publisher(2, "k"), at(1));
     second.unwrap().finish(EndReason::Lost, at(2).mono);
     drop(first);
-    assert_eq!(registry.standing(&channel(), &key, at(3).mono), Standing::Away);
+    assert_eq!(registry.standing(&channel(), &asked, at(3).mono), Standing::Away);
     let third = registry.start(permit(Admission::Resume), publisher(3, "k"), at(4)).unwrap();
     third.finish(EndReason::Finished, at(5).mono);
     let full = StartError::OutOfMemory;
-    assert_eq!(registry.standing(&channel(), &key, at(6).mono), Standing::Full(full));
+    assert_eq!(registry.standing(&channel(), &asked, at(6).mono), Standing::Full(full));
     let fourth = registry.start(permit(Admission::Start), publisher(4, "k"), at(7));
     assert_eq!(fourth.unwrap_err(), full);
     registry.pressure().replace(Pressure::NoNewViewers);

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Closing, Context, Directory, Metrics, Published, Rendition, Settings, Supervisor};
-use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, MonoTime, Now, WallTime};
+use crate::base::{
+    BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, MonoTime, Now, Rival, WallTime,
+};
 use crate::gate::{Admission, Latch, Policy};
 use crate::hub::{self, EndReason, Publication, Publisher, Registry};
 use crate::media::{Format, Frame};
@@ -96,8 +98,13 @@ impl Stage {
         let open = Policy::new(None, Latch::default());
         let permit = open.admit(&id, admission, now.wall).expect("nothing is closed");
         let peer = "127.0.0.1:1".parse().unwrap();
-        let publisher =
-            Publisher { conn: ConnId(1), key: KeyId::new(channel), peer, encoder: None };
+        let publisher = Publisher {
+            conn: ConnId(1),
+            key: KeyId::new(channel),
+            rival: Rival::default(),
+            peer,
+            encoder: None,
+        };
         let publication = self.registry.start(permit, publisher, now).expect("the channel is free");
         Encoder {
             publication,

@@ -24,7 +24,14 @@ pub(super) async fn admit(
     // Heard from before the key is looked up, so that no revocation falls in between.
     let revoked = context.keys.revoked();
     let grant = resolve(asked.key, peer, now, context).await?;
-    let (admission, full) = match context.registry.standing(&grant.channel, &grant.key, now.mono) {
+    let publisher = Publisher {
+        conn: peer.id,
+        key: grant.key.clone(),
+        rival: grant.rival,
+        peer: peer.address,
+        encoder: asked.encoder,
+    };
+    let (admission, full) = match context.registry.standing(&grant.channel, &publisher, now.mono) {
         Standing::Idle => (Admission::Start, None),
         Standing::Full(error) => (Admission::Start, Some(error)),
         Standing::Running | Standing::Away => (Admission::Resume, None),
@@ -40,12 +47,6 @@ pub(super) async fn admit(
     if asked.wants_recording {
         tracing::info!("the encoder asked for a recording; it is taken as live");
     }
-    let publisher = Publisher {
-        conn: peer.id,
-        key: grant.key.clone(),
-        peer: peer.address,
-        encoder: asked.encoder,
-    };
     Ok(Publishing::new(grant, permit, publisher, revoked, now.mono, context))
 }
 

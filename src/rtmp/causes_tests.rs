@@ -13,7 +13,7 @@ use super::status::tests::examples;
 use super::world::{Raw, START, World};
 use crate::accounts::issue_key;
 use crate::accounts::testing::Switched;
-use crate::base::{ChannelId, Limits, Pressure, Secret};
+use crate::base::{ChannelId, Limits, Pressure, Rival, Secret};
 use crate::gate::{Latch, Policy};
 use crate::hub::EndReason;
 use crate::testing::clips;
@@ -191,6 +191,7 @@ async fn answers_to_publish() -> Labels {
     seen.insert(store_is_down().await);
     seen.insert(clock_is_wrong().await);
     seen.extend(channel_is_taken().await);
+    seen.insert(key_is_taken().await);
     seen.extend(server_is_full().await);
     seen
 }
@@ -236,7 +237,8 @@ async fn channel_is_taken() -> Labels {
     seen.insert(early.end().await.0.as_str());
 
     let channel = ChannelId::parse("demo").unwrap();
-    let other = issue_key(&*world.store, &channel, "", None, START).await.unwrap();
+    let other =
+        issue_key(&*world.store, &channel, "", Rival::default(), None, START).await.unwrap();
     first.send_for(60_000, 10).await;
     seen.insert(try_key(&mut world, other.text.reveal()).await);
 
@@ -252,13 +254,22 @@ async fn channel_is_taken() -> Labels {
     seen
 }
 
+async fn key_is_taken() -> &'static str {
+    let mut world = World::refusing_a_second().await;
+    let mut first = world.publisher().await;
+    first.go_live(&world).await;
+    let key = world.key.reveal().to_owned();
+    try_key(&mut world, &key).await
+}
+
 async fn server_is_full() -> Labels {
     let mut seen = Labels::new();
     let mut world = World::limited(|limits| limits.broadcasts_max = 1).await;
     let mut running = world.publisher().await;
     running.go_live(&world).await;
     let channel = ChannelId::parse("other").unwrap();
-    let other = issue_key(&*world.store, &channel, "", None, START).await.unwrap();
+    let other =
+        issue_key(&*world.store, &channel, "", Rival::default(), None, START).await.unwrap();
     seen.insert(first_frame(&mut world, &other.text).await.as_str());
 
     let mut world = World::open().await;

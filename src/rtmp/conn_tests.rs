@@ -5,8 +5,8 @@ use super::super::amf::AmfError;
 use super::super::world::{Encoder, START, World};
 use super::*;
 use crate::accounts::issue_key;
-use crate::base::{ChannelId, Pressure};
-use crate::hub::{BroadcastState, StartError};
+use crate::base::{ChannelId, Pressure, Rival};
+use crate::hub::{BroadcastState, Busy, StartError};
 use crate::testing::clips;
 
 fn elapsed(since: time::Instant) -> Duration {
@@ -188,6 +188,37 @@ async fn a_takeover_needs_a_keyframe() {
     assert_eq!(cause, Cause::Replaced);
     assert!(codes.contains(&"NetStream.Publish.BadName".to_owned()), "{codes:?}");
     assert_eq!((world.broadcast_id(), world.state()), (id, Some(BroadcastState::Live)));
+}
+
+// R44: where the owner refuses a second publisher it is told what to do and the first goes on; it
+// is let in once the first was lost, be it cut off or silent.
+#[tokio::test(start_paused = true)]
+async fn a_second_publisher_may_be_refused_until_the_first_is_lost() {
+    let mut world = World::refusing_a_second().await;
+    let key = world.key.clone();
+    let mut first = world.publisher().await;
+    first.go_live(&world).await;
+    let id = world.broadcast_id();
+
+    let mut second = world.encoder().await;
+    second.publish(key.reveal()).await;
+    second.wait_for("NetStream.Publish.BadName").await;
+    let said = String::from_utf8_lossy(&second.received).into_owned();
+    assert!(said.contains("Stop that one first"), "{said}");
+    let (cause, codes) = second.end().await;
+    assert_eq!(cause, Cause::NotStarted(StartError::Busy(Busy::SameKey)));
+    assert!(!codes.contains(&"NetStream.Publish.Start".to_owned()), "{codes:?}");
+    first.send_for(60_000, 10).await;
+    assert_eq!(world.state(), Some(BroadcastState::Live));
+
+    time::sleep(world.context.limits.ingest_silence_max + Duration::from_secs(1)).await;
+    let mut third = world.publisher().await;
+    third.go_live(&world).await;
+    assert_eq!(first.end().await.0, Cause::Silent);
+    drop(third);
+    time::sleep(Duration::from_secs(1)).await;
+    world.publisher().await.go_live(&world).await;
+    assert_eq!(world.broadcast_id(), id);
 }
 
 // R47
@@ -448,7 +479,8 @@ async fn another_key_of_a_live_channel_is_busy() {
     let mut encoder = world.publisher().await;
     encoder.go_live(&world).await;
     let channel = ChannelId::parse("demo").unwrap();
-    let second = issue_key(&*world.store, &channel, "", None, START).await.unwrap();
+    let second =
+        issue_key(&*world.store, &channel, "", Rival::default(), None, START).await.unwrap();
     let mut other = world.encoder().await;
     other.publish(second.text.reveal()).await;
     let (cause, codes) = other.end().await;

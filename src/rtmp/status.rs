@@ -108,6 +108,10 @@ fn start_text(error: &StartError) -> &'static str {
         StartError::Busy(Busy::OtherKey) => {
             "This channel is already live with another of its stream keys."
         }
+        StartError::Busy(Busy::SameKey) => {
+            "This stream key is live from another encoder. Stop that one first; if it was lost, \
+             try again in half a minute."
+        }
         StartError::Busy(Busy::TooManyTakeovers) => {
             "This stream key was taken over too often. Stop the other encoder, then wait."
         }
@@ -160,6 +164,7 @@ impl Cause {
             Self::TryLater => "try_later",
             Self::Refused(refusal) => refusal.as_str(),
             Self::NotStarted(StartError::Busy(Busy::OtherKey)) => "busy_other_key",
+            Self::NotStarted(StartError::Busy(Busy::SameKey)) => "busy_same_key",
             Self::NotStarted(StartError::Busy(Busy::TooManyTakeovers)) => "too_many_takeovers",
             Self::NotStarted(StartError::Overtaken) => "overtaken",
             Self::NotStarted(StartError::NothingToResume) => "nothing_to_resume",

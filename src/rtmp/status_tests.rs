@@ -68,6 +68,7 @@ pub(in crate::rtmp) fn examples() -> Vec<Cause> {
         refused(Operation::Start, closed().built_at(Some(START + century)), hour / 2),
         Cause::Refused(Refusal::NodeDraining),
         Cause::NotStarted(StartError::Busy(Busy::OtherKey)),
+        Cause::NotStarted(StartError::Busy(Busy::SameKey)),
         Cause::NotStarted(StartError::Busy(Busy::TooManyTakeovers)),
         Cause::NotStarted(StartError::Overtaken),
         Cause::NotStarted(StartError::NothingToResume),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use super::Cause;
 use super::world::{Encoder, START, World};
 use crate::accounts::issue_key;
-use crate::base::ChannelId;
+use crate::base::{ChannelId, Rival};
 use crate::gate::Refusal;
 use crate::hub::Batch;
 
@@ -34,7 +34,8 @@ async fn a_storm_of_refusals_delays_nobody() {
     let begun = Instant::now();
     let mut world = World::closing(Some(CLOSING), "finish").await;
     let other = ChannelId::parse("other").expect("a good name");
-    let issued = issue_key(&*world.store, &other, "", None, START).await.expect("issued");
+    let issued =
+        issue_key(&*world.store, &other, "", Rival::default(), None, START).await.expect("issued");
     world.context.keys.look(world.context.clock.now()).await;
     let mut encoder = world.publisher().await;
     encoder.go_live(&world).await;

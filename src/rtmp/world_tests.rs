@@ -19,7 +19,7 @@ use super::amf::Value;
 use super::conn::{Ended, Peer, serve};
 use super::{Cause, Context, Settings, Writer};
 use crate::accounts::{Gatekeeper, Keys, issue_key};
-use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Secret, WallTime};
+use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Rival, Secret, WallTime};
 use crate::gate::{Latch, Policy, Schedule, ScheduleSettings};
 use crate::hub::{self, BroadcastState, Registry};
 use crate::store::{self, Store};
@@ -70,10 +70,20 @@ impl World {
         Self::with(policy, store::in_memory(), limits).await
     }
 
+    /// The same with a key whose owner refuses a second publisher.
+    pub(super) async fn refusing_a_second() -> Self {
+        let mut world = Self::open().await;
+        let channel = ChannelId::parse("demo").unwrap();
+        let store = &*world.store;
+        let issued = issue_key(store, &channel, "", Rival::Refused, None, START).await.unwrap();
+        (world.key, world.key_id) = (issued.text, issued.id);
+        world
+    }
+
     pub(super) async fn with(policy: Policy, store: Arc<dyn Store>, limits: Limits) -> Self {
         let clock = Arc::new(RuntimeClock::starting_at(START));
         let channel = ChannelId::parse("demo").unwrap();
-        let issued = issue_key(&*store, &channel, "", None, START).await.unwrap();
+        let issued = issue_key(&*store, &channel, "", Rival::default(), None, START).await.unwrap();
         let keys = Keys::open(store.clone(), clock.now()).await.unwrap();
         let (hub, last) = (hub::Settings::default(), BroadcastId::new(0));
         let context = Context::new(

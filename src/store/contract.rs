@@ -1,6 +1,7 @@
 //! What every adapter must do. Each function takes a fresh store.
 
 use super::*;
+use crate::base::Rival;
 
 pub(super) async fn check_all<F: AsyncFn() -> Arc<dyn Store>>(fresh: F) {
     channels_and_keys(&*fresh().await).await;
@@ -40,6 +41,7 @@ fn key(id: &str, of: &str, created_at: i64) -> KeyRecord {
         channel: channel(of),
         mac: [7; 32],
         label: "studio".to_owned(),
+        rival: Rival::default(),
         created_at: at(created_at),
         last_used_at: None,
         revoked_at: None,
@@ -54,13 +56,14 @@ async fn channels_and_keys(store: &dyn Store) {
     assert_eq!(store.create_channel(&channel("b"), at(1)).await.unwrap(), Created::New);
     assert_eq!(store.create_channel(&channel("b"), at(2)).await.unwrap(), Created::Existing);
     store.add_key(&key("k2", "b", 5), None).await.unwrap();
-    store.add_key(&key("k1", "a", 6), None).await.unwrap();
+    let refusing = KeyRecord { rival: Rival::Refused, ..key("k1", "a", 6) };
+    store.add_key(&refusing, None).await.unwrap();
 
     let names: Vec<_> = store.channels().await.unwrap();
     let expected = [("a", 6), ("b", 1)]
         .map(|(name, created)| ChannelRecord { id: channel(name), created_at: at(created) });
     assert_eq!(names, expected, "a key makes its channel; an existing one keeps its age");
-    assert_eq!(store.keys().await.unwrap(), [key("k1", "a", 6), key("k2", "b", 5)]);
+    assert_eq!(store.keys().await.unwrap(), [refusing, key("k2", "b", 5)]);
 
     let twice = store.add_key(&key("k1", "c", 7), None).await.unwrap_err();
     assert!(matches!(twice, StoreError::Exists(_)), "{twice}");

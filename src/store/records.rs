@@ -2,7 +2,7 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 
-use crate::base::{BroadcastId, ChannelId, KeyId, WallTime};
+use crate::base::{BroadcastId, ChannelId, KeyId, Rival, WallTime};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRecord {
@@ -19,6 +19,7 @@ pub struct KeyRecord {
     pub mac: [u8; 32],
     /// The owner's words, possibly empty.
     pub label: String,
+    pub rival: Rival,
     pub created_at: WallTime,
     pub last_used_at: Option<WallTime>,
     pub revoked_at: Option<WallTime>,

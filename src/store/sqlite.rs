@@ -76,14 +76,7 @@ async fn one(options: SqliteConnectOptions) -> Result<SqlitePool, sqlx::Error> {
 }
 
 async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let first = include_str!("migrations/0001_first.sql");
-    let migrator = Migrator::with_migrations(vec![Migration::new(
-        1,
-        "first".into(),
-        MigrationType::Simple,
-        first.into_sql_str(),
-        false,
-    )]);
+    let migrator = Migrator::with_migrations(migrations());
     let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
     #[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum, and all the rest")]
     migrator.run(writer).await.map_err(|error| match error {
@@ -94,6 +87,17 @@ async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
         MigrateError::Execute(error) => cannot_open(path, error),
         other => StoreError::Open { path: path.to_owned(), source: Box::new(other) },
     })
+}
+
+/// One for each version of the database, in order. What was released once never changes.
+fn migrations() -> Vec<Migration> {
+    let one = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    vec![
+        one(1, "first", include_str!("migrations/0001_first.sql")),
+        one(2, "rival", include_str!("migrations/0002_rival.sql")),
+    ]
 }
 
 fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
@@ -176,16 +180,17 @@ async fn ensure_channel(
     Ok(if done.rows_affected() == 1 { Created::New } else { Created::Existing })
 }
 
-/// `id, channel, mac, label, created_at, last_used_at, revoked_at`
-type KeyRow = (String, String, Vec<u8>, String, i64, Option<i64>, Option<i64>);
+/// `id, channel, mac, label, rival, created_at, last_used_at, revoked_at`
+type KeyRow = (String, String, Vec<u8>, String, String, i64, Option<i64>, Option<i64>);
 
 fn key_of(row: KeyRow) -> Result<KeyRecord, StoreError> {
-    let (id, channel, mac, label, created_at, last_used_at, revoked_at) = row;
+    let (id, channel, mac, label, rival, created_at, last_used_at, revoked_at) = row;
     Ok(KeyRecord {
         id: KeyId::new(&id),
         channel: channel_of(&channel)?,
         mac: hash_of(mac)?,
         label,
+        rival: rival.parse().map_err(|_| unreadable("choice about rivals"))?,
         created_at: WallTime::from_unix_millis(created_at),
         last_used_at: last_used_at.map(WallTime::from_unix_millis),
         revoked_at: revoked_at.map(WallTime::from_unix_millis),
@@ -242,8 +247,8 @@ impl Store for Sqlite {
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         let rows: Vec<KeyRow> = sqlx::query_as(
-            "SELECT id, channel, mac, label, created_at, last_used_at, revoked_at FROM keys \
-             ORDER BY channel, created_at, id",
+            "SELECT id, channel, mac, label, rival, created_at, last_used_at, revoked_at \
+             FROM keys ORDER BY channel, created_at, id",
         )
         .fetch_all(&self.reader)
         .await?;
@@ -254,12 +259,14 @@ impl Store for Sqlite {
         let mut transaction = self.begin().await?;
         ensure_channel(&mut transaction, &key.channel, key.created_at).await?;
         sqlx::query(
-            "INSERT INTO keys (id, channel, mac, label, created_at) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO keys (id, channel, mac, label, rival, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(key.id.as_str())
         .bind(key.channel.as_str())
         .bind(key.mac.to_vec())
         .bind(&key.label)
+        .bind(key.rival.as_str())
         .bind(key.created_at.unix_millis())
         .execute(&mut *transaction)
         .await?;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::base::Rival;
 use crate::store::{contract, open};
 
 fn at(millis: i64) -> WallTime {
@@ -60,8 +61,29 @@ async fn a_newer_database_is_left_alone() {
     store.reader.close().await;
     let before = std::fs::read(place.path().join("ghostlight.db")).unwrap();
     let error = open(place.path()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 9, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 9, known: 2, .. }), "{error}");
     assert_eq!(std::fs::read(place.path().join("ghostlight.db")).unwrap(), before);
+}
+
+/// Keys from before there was a choice go on as they did.
+#[tokio::test]
+async fn a_database_of_the_first_version_is_taken_along() {
+    let place = tempfile::tempdir().unwrap();
+    super::super::folder::prepare(place.path(), "ghostlight.db").unwrap();
+    let path = place.path().join("ghostlight.db");
+    let old = one(SqliteConnectOptions::new().filename(path)).await.unwrap();
+    let first = migrations().into_iter().take(1).collect();
+    Migrator::with_migrations(first).run(&old).await.unwrap();
+    sqlx::raw_sql(
+        "INSERT INTO channels VALUES ('demo', 1); \
+         INSERT INTO keys VALUES ('k', 'demo', zeroblob(32), 'studio', 1, NULL, NULL)",
+    )
+    .execute(&old)
+    .await
+    .unwrap();
+    old.close().await;
+    let keys = open(place.path()).await.unwrap().keys().await.unwrap();
+    assert_eq!((keys[0].id.as_str(), keys[0].rival), ("k", Rival::TakesOver));
 }
 
 #[tokio::test]

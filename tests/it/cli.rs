@@ -36,14 +36,15 @@ fn complaint(output: &Output, code: i32) -> String {
 #[test]
 fn key_add_prints_the_key_alone_and_makes_the_channel() {
     let home = home();
-    let added = ghostlight(home.path(), &["key", "add", "studio", "--label", "phone"], &[]);
+    let words = ["key", "add", "studio", "--label", "phone", "--rival", "refused"];
+    let added = ghostlight(home.path(), &words, &[]);
     assert!(added.status.success(), "{added:?}");
     let key = stdout(&added);
     assert_eq!(key.lines().count(), 1, "{key}");
     let id = key.trim().split('_').next().expect("a public id");
 
     let listed = stdout(&ghostlight(home.path(), &["key", "list"], &[]));
-    assert!(listed.contains(id) && listed.contains("phone"), "{listed}");
+    assert!(listed.contains(id) && listed.contains("refused  phone"), "{listed}");
     assert!(!listed.contains(key.trim()), "the secret is shown once");
     let channels = stdout(&ghostlight(home.path(), &["channel", "list"], &[]));
     assert!(channels.contains("studio"), "{channels}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use ghostlight::base::{
-    BroadcastId, ChannelId, ConnId, KeyId, Limits, MediaSeq, MonoTime, Now, WallTime,
+    BroadcastId, ChannelId, ConnId, KeyId, Limits, MediaSeq, MonoTime, Now, Rival, WallTime,
 };
 use ghostlight::gate::{Admission, Latch, Policy};
 use ghostlight::hls::{self, Cut, Segmenter};
@@ -102,6 +102,12 @@ fn publish(registry: &Registry, admission: Admission, mono: MonoTime) -> Publica
     let policy = Policy::new(None, Latch::default());
     let permit = policy.admit(&channel, admission, now.wall).expect("nothing is closed");
     let peer = "127.0.0.1:1".parse().expect("an address");
-    let publisher = Publisher { conn: ConnId(1), key: KeyId::new("k"), peer, encoder: None };
+    let publisher = Publisher {
+        conn: ConnId(1),
+        key: KeyId::new("k"),
+        rival: Rival::default(),
+        peer,
+        encoder: None,
+    };
     registry.start(permit, publisher, now).expect("a free channel")
 }

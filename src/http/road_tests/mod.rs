@@ -25,7 +25,9 @@ use super::answer::{Answer, Response, Site, Visit};
 use super::site::Viewers;
 use super::{AdminServer, Context, Metrics, Readiness, Server, Settings};
 use crate::accounts::Keys;
-use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Pressure, WallTime};
+use crate::base::{
+    BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Pressure, Rival, WallTime,
+};
 use crate::gate::{Admission, Policy, Schedule, ScheduleSettings};
 use crate::hls;
 use crate::hub::{self, EndReason, Publication, Publisher, Registry};
@@ -173,6 +175,7 @@ impl World {
         let publisher = Publisher {
             conn: ConnId(1),
             key: KeyId::new("k"),
+            rival: Rival::default(),
             peer: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
             encoder: None,
         };
