@@ -13,7 +13,7 @@ pub(crate) struct Playlist {
     pub ended: bool,
 }
 
-/// A segment and how long it plays.
+/// A segment and how long it plays: not at all where its media is missing.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub uri: String,
@@ -34,6 +34,7 @@ impl Playlist {
     pub(crate) fn parse(text: &str) -> Self {
         let mut playlist = Self::default();
         let mut length = Duration::ZERO;
+        let mut missing = false;
         let mut index = 0;
         for line in text.lines() {
             if let Some(value) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
@@ -42,6 +43,8 @@ impl Playlist {
                 playlist.target = seconds(value);
             } else if let Some(value) = line.strip_prefix("#EXTINF:") {
                 length = seconds(value.split(',').next().unwrap_or_default());
+            } else if line == "#EXT-X-GAP" {
+                missing = true;
             } else if let Some(attributes) = line.strip_prefix("#EXT-X-PART:") {
                 let msn = playlist.next_msn();
                 playlist.parts.extend(Part::parse(attributes, msn, index));
@@ -49,8 +52,9 @@ impl Playlist {
             } else if line == "#EXT-X-ENDLIST" {
                 playlist.ended = true;
             } else if !line.starts_with('#') && !line.is_empty() {
+                let length = if missing { Duration::ZERO } else { length };
                 playlist.segments.push(Item { uri: line.to_owned(), length });
-                index = 0;
+                (index, missing) = (0, false);
             }
         }
         playlist
