@@ -303,7 +303,6 @@ fn a_ring_keeps_to_its_bytes() {
 fn of_newcomers_on_two_threads_the_later_one_wins() {
     let limits = Limits { takeovers_per_ten_minutes_max: 1_000_000, ..Limits::default() };
     let registry = registry(limits);
-    let mut overtaken = 0;
     for round in 0..2_000 {
         let begin = std::sync::Barrier::new(2);
         let race = |conn| {
@@ -323,13 +322,8 @@ fn of_newcomers_on_two_threads_the_later_one_wins() {
                 let refused = early.write(frame(0), at(round).mono);
                 assert_eq!(refused, Err(WriteError::Stopped(EndReason::TakenOver)));
             }
-            Err(error) => {
-                assert_eq!(error, StartError::Overtaken);
-                overtaken += 1;
-            }
+            Err(error) => assert_eq!(error, StartError::Overtaken),
         }
         late.finish(EndReason::Finished, at(round).mono);
     }
-    // Both orders came up.
-    assert!((1..2_000).contains(&overtaken), "{overtaken}");
 }
