@@ -49,7 +49,12 @@ impl Logbook {
             Reached::Publishing => Some(0),
             Reached::Door | Reached::Hall => self.admit_line(now),
         };
-        let Some(swallowed) = swallowed else { return };
+        let Some(swallowed) = swallowed else {
+            if strange {
+                self.forget_stranger(peer.address.ip());
+            }
+            return;
+        };
         if swallowed > 0 {
             tracing::warn!(swallowed, "more refused connections than are told one by one");
         }
@@ -80,6 +85,11 @@ impl Logbook {
         false
     }
 
+    /// Its line was left out after all, so the next one is due.
+    fn forget_stranger(&self, address: IpAddr) {
+        lock(&self.strangers).remove(&neighbourhood(address));
+    }
+
     /// How many lines were left out before this one; `None`: this one is left out too.
     fn admit_line(&self, now: MonoTime) -> Option<u64> {
         let mut second = lock(&self.second);
@@ -106,17 +116,20 @@ mod tests {
     use crate::base::ConnId;
     use crate::testing::log::Log;
 
+    /// A peer from this address ends with another version byte.
+    fn note_stranger(book: &Logbook, address: &str, second: u64) {
+        let peer = Peer { id: ConnId(1), address: address.parse().unwrap() };
+        let cause = Cause::Handshake(HandshakeError::Version(6));
+        let ended = Ended { cause, reached: Reached::Hall };
+        let now = MonoTime::from_start(Duration::from_secs(second));
+        book.note_end(peer, &ended, Duration::ZERO, now);
+    }
+
     // R1: other version bytes are told once a minute and address.
     #[test]
     fn a_stranger_is_told_of_once_a_minute() {
         let (book, log) = (Logbook::default(), Log::listen());
-        let try_at = |address: &str, second| {
-            let peer = Peer { id: ConnId(1), address: address.parse().unwrap() };
-            let cause = Cause::Handshake(HandshakeError::Version(6));
-            let ended = Ended { cause, reached: Reached::Hall };
-            let now = MonoTime::from_start(Duration::from_secs(second));
-            book.note_end(peer, &ended, Duration::ZERO, now);
-        };
+        let try_at = |address: &str, second| note_stranger(&book, address, second);
         for second in 100..160 {
             try_at(&format!("192.0.2.1:{second}"), second);
         }
@@ -125,6 +138,20 @@ mod tests {
         assert_eq!(log.count("0x06"), 2);
         try_at("192.0.2.1:1", 160);
         assert_eq!(log.count("0x06"), 3);
+    }
+
+    // R1, G19: a line left out in a storm is made up for by the next try, not a minute later.
+    #[test]
+    fn a_stranger_left_out_was_not_told_of() {
+        let (book, log) = (Logbook::default(), Log::listen());
+        let now = MonoTime::from_start(Duration::from_secs(100));
+        while book.admit_line(now).is_some() {}
+        note_stranger(&book, "192.0.2.1:1", 100);
+        assert_eq!(log.count("0x06"), 0, "{}", log.text());
+        note_stranger(&book, "192.0.2.1:2", 101);
+        assert_eq!(log.count("0x06"), 1, "{}", log.text());
+        note_stranger(&book, "192.0.2.1:3", 102);
+        assert_eq!(log.count("0x06"), 1, "{}", log.text());
     }
 
     #[test]
