@@ -52,13 +52,15 @@ pub(super) fn household(address: IpAddr) -> IpAddr {
 }
 
 /// The elements of a list field from the last on; a repeated field is one list (RFC 9110, 5.3).
+/// Each is read by itself, so that bytes that are no text spoil no element but their own; such a
+/// one is empty.
 fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
 ) -> impl Iterator<Item = &'a str> + use<'a> {
     let fields: Vec<_> = headers.get_all(name).iter().collect();
-    let texts = fields.into_iter().rev().map(|field| field.to_str().unwrap_or_default());
-    texts.flat_map(|text| text.rsplit(',').map(str::trim))
+    let raw = fields.into_iter().rev().flat_map(|field| field.as_bytes().rsplit(|&b| b == b','));
+    raw.map(|element| str::from_utf8(element.trim_ascii()).unwrap_or_default())
 }
 
 /// The `for` of one element of `Forwarded` (RFC 7239, 4), without quotes.
@@ -126,6 +128,20 @@ mod tests {
         check(&[(XFF, "::ffff:192.0.2.1")], Some("192.0.2.1"));
         check(&[(XFF, "2001:db8::1")], Some("2001:db8::1"));
         check(&[(XFF, "192.0.2.1"), (FWD, "for=198.51.100.7")], Some("192.0.2.1"));
+    }
+
+    /// W16: whatever bytes a client writes, they do not hide what the proxy adds.
+    #[test]
+    fn what_is_no_text_hides_no_other_hop() {
+        for (field, expected) in
+            [(&b"\xff, 192.0.2.1"[..], Some("192.0.2.1")), (b"198.51.100.7, \xff", None)]
+        {
+            let value = HeaderValue::from_bytes(field).unwrap();
+            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, value)]);
+            let proxy = IpAddr::from([127, 0, 0, 1]);
+            let found = Proxies::new(&[proxy]).client(Some(proxy), &headers);
+            assert_eq!(found.map(|address| address.to_string()).as_deref(), expected, "{field:?}");
+        }
     }
 
     #[test]
