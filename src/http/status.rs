@@ -174,7 +174,11 @@ impl Problem {
                 asked(StatusCode::RANGE_NOT_SATISFIABLE, "range-outside", "Range outside")
             }
             Self::HeldTooLong { .. } => later(Blame::Upstream, "held-too-long", "Media late"),
-            Self::TooManyHeld => later(Blame::Policy, "too-many-held", "Too many waiting"),
+            // Often a ceiling of this one address or connection.
+            Self::TooManyHeld => Facts {
+                keep: Keep::Never,
+                ..later(Blame::Policy, "too-many-held", "Too many waiting")
+            },
             Self::Overloaded => later(Blame::Policy, "overloaded", "No room for more viewers"),
             Self::NotReady => {
                 Facts { keep: Keep::Never, ..later(Blame::Policy, "not-ready", "Not ready") }

@@ -140,6 +140,8 @@ async fn an_address_cannot_hold_everything() {
                 assert!(!room, "{peer} for {viewer} is refused");
                 assert_eq!(refused.status(), 503);
                 assert_eq!(refused.headers()["retry-after"], "1");
+                let keep = &refused.headers()["cache-control"];
+                assert_eq!(keep, "no-store", "others behind the same cache have room");
             }
         }
     }
