@@ -54,6 +54,7 @@ pub struct App {
     pub(super) certificate: Option<Arc<Certificate>>,
     http: SocketAddr,
     rtmp: SocketAddr,
+    admin: SocketAddr,
     first: Option<(ChannelId, Secret)>,
     /// Listeners and connections of publishers.
     pub(super) ingest: Stage,
@@ -96,6 +97,7 @@ impl App {
             readiness: http::Readiness::new(),
             http: listeners.http.local_addr()?,
             rtmp: listeners.rtmp.local_addr()?,
+            admin: listeners.admin.local_addr()?,
             ingest: Stage::default(),
             readers: Stage::default(),
             viewers: Stage::default(),
@@ -221,7 +223,8 @@ impl App {
         if policy.is_rehearsal() {
             warn!(at = %self.clock.now().wall, "rehearsal: the calendar is played");
         }
-        info!(http = %self.http, rtmp = %self.rtmp, version = env!("CARGO_PKG_VERSION"), "ready");
+        let version = env!("CARGO_PKG_VERSION");
+        info!(http = %self.http, rtmp = %self.rtmp, admin = %self.admin, version, "ready");
     }
 }
 

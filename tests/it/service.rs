@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -100,6 +100,15 @@ impl Service {
             std::thread::sleep(LOOK);
         }
         panic!("{words} is not in\n{}", self.log());
+    }
+
+    /// Where it listens for `what`, as it says when it is ready.
+    pub(super) fn address_of(&self, what: &str) -> SocketAddr {
+        let field = format!(" {what}=");
+        self.wait_for_line(&field);
+        let log = self.log();
+        let address = log.split(&field).nth(1).and_then(|rest| rest.split_whitespace().next());
+        address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{log}"))
     }
 
     /// Asks it to stop as a service manager does; answers its log.

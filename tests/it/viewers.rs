@@ -93,12 +93,23 @@ fn running_out_of_descriptors_passes() {
     assert_eq!(status, "200", "the publisher is still there");
 }
 
-/// A held request costs no more than 16 KiB, its connection included.
-#[test]
-fn a_held_request_is_small() {
-    const HELD: usize = 800;
-    const BYTES_MAX: usize = 16 * 1024;
+/// Requests held at once: with the sockets of all other tests, fewer than the 1,024 descriptors
+/// that a process usually gets.
+const HELD: usize = 400;
+
+/// Requests that are held now.
+fn held_now(operator: &mut Viewer) -> usize {
+    let (_, metrics) = operator.get("/metrics").expect("an answer");
+    let mut lines = metrics.lines();
+    let held = lines.find_map(|line| line.strip_prefix("ghostlight_http_held_requests "));
+    held.expect("a gauge").parse().expect("digits")
+}
+
+/// Bytes that one held request costs; `None` when the media came before all were held.
+fn held_cost() -> Option<usize> {
     let (service, addr) = demo(":");
+    let mut operator = Viewer::connect(service.address_of("admin"));
+    assert_eq!(held_now(&mut operator), 0);
     let mut first = Viewer::connect(addr);
     edge(&mut first);
     let before = service.resident_bytes();
@@ -106,17 +117,28 @@ fn a_held_request_is_small() {
     let (playlist, last) = edge(&mut first);
     let held = format!("{playlist}?_HLS_msn={}", last + 2);
     viewers.iter_mut().for_each(|viewer| viewer.ask(&held));
-    // Each question has its turn among those of the others: after so many all have been read.
-    for _ in 0..50 {
-        assert_eq!(first.get("/healthz").expect("an answer").0, "200");
+    while held_now(&mut operator) < HELD {
+        if last + 2 <= edge(&mut first).1 {
+            return None;
+        }
     }
     let cost = service.resident_bytes().saturating_sub(before) / HELD;
-    let (_, now) = edge(&mut first);
-    assert!(now < last + 2, "they waited too short a time to be measured");
-    assert!(0 < cost && cost <= BYTES_MAX, "{cost} bytes");
+    if held_now(&mut operator) < HELD {
+        return None;
+    }
     for viewer in &mut viewers {
         let (status, body) = viewer.answer().expect("an answer");
         assert_eq!(status, "200");
         assert!(body.contains(&format!("s{}.m4s", last + 1)), "{body}");
     }
+    Some(cost)
+}
+
+/// A held request costs no more than 16 KiB, its connection included.
+#[test]
+fn a_held_request_is_small() {
+    const BYTES_MAX: usize = 16 * 1024;
+    // On a slow machine the segment may turn too soon.
+    let cost = (0..5).find_map(|_| held_cost()).expect("all are held at once");
+    assert!(0 < cost && cost <= BYTES_MAX, "{cost} bytes");
 }
