@@ -1,8 +1,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::time;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::{self, Instant};
 
 use super::memory::{closing_entry, last_declared, latch_of, record_of, tz_version};
 use crate::base::{ChannelId, MonoTime, Now, WallTime};
@@ -14,7 +14,8 @@ use crate::store::{GateEntry, GateEntryKind, LatchRecord, Saved, Store, StoreErr
 
 /// How often the latest wall time is stored.
 const MARK_EVERY: Duration = Duration::from_secs(60);
-/// How long a refusal waits for the latch to reach the disk before it goes out all the same.
+/// How long a refusal waits for the latch to reach the disk before it goes out all the same, and
+/// how long a look waits to hear of a reopening. The time for its turn counts.
 const SAVE_TIME_MAX: Duration = Duration::from_secs(2);
 /// After a failed write the next one waits this long: a storm of refusals is no storm of writes.
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
@@ -67,7 +68,8 @@ impl Gatekeeper {
         let policy = policy.with_tz_database(tz_version());
         let gatekeeper = Self::new(policy, Some(store), record);
         gatekeeper.declare(now.wall).await;
-        gatekeeper.tell_history().await;
+        // What cannot be read now is read by a look.
+        let _ = gatekeeper.tell_history().await;
         gatekeeper.remember(now).await;
         Ok(gatekeeper)
     }
@@ -140,7 +142,8 @@ impl Gatekeeper {
         let tz_database = tz_version();
         self.change(|policy| policy.with_schedule(schedule).with_tz_database(tz_database));
         self.declare(now.wall).await;
-        self.tell_history().await;
+        // What cannot be read now is read by a look.
+        let _ = self.tell_history().await;
         Ok(())
     }
 
@@ -168,8 +171,9 @@ impl Gatekeeper {
     pub async fn mark(&self, now: Now) {
         let moved = self.change_latch(|policy| policy.latch_at(now.wall));
         if moved && self.shared.store.is_some() {
-            let Ok(_turn) = self.shared.saving.acquire().await else { return };
-            self.save(now).await;
+            let until = Instant::now() + SAVE_TIME_MAX;
+            let Some(_turn) = self.turn_to_save(until).await else { return };
+            self.save(until, now).await;
         }
     }
 
@@ -185,10 +189,16 @@ impl Gatekeeper {
         if self.shared.store.is_none() || !self.is_unsaved(now) {
             return;
         }
-        let Ok(_turn) = self.shared.saving.acquire().await else { return };
+        let until = Instant::now() + SAVE_TIME_MAX;
+        let Some(_turn) = self.turn_to_save(until).await else { return };
         if self.is_unsaved(now) {
-            self.save(now).await;
+            self.save(until, now).await;
         }
+    }
+
+    /// `None` where another's writing takes longer; it says so itself.
+    async fn turn_to_save(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
+        time::timeout_at(until, self.shared.saving.acquire()).await.ok()?.ok()
     }
 
     fn is_unsaved(&self, now: Now) -> bool {
@@ -198,7 +208,7 @@ impl Gatekeeper {
     }
 
     /// Stores the latch as it is. The caller has the turn to save.
-    async fn save(&self, now: Now) {
+    async fn save(&self, until: Instant, now: Now) {
         let Some(store) = &self.shared.store else { return };
         let latch = *self.current().latch();
         let (stored, generation) = {
@@ -208,7 +218,14 @@ impl Gatekeeper {
         let news = latch.reached.filter(|reached| stored != Some(*reached));
         let entry = news.map(|reached| closing_entry(reached, now.wall));
         let record = record_of(&latch, generation);
-        let saved = time::timeout(SAVE_TIME_MAX, store.save_latch(&record, entry.as_ref())).await;
+        let saving = async {
+            let saved = store.save_latch(&record, entry.as_ref()).await?;
+            if saved == Saved::Superseded {
+                self.load_latch().await?;
+            }
+            Ok::<_, StoreError>(saved)
+        };
+        let saved = time::timeout_at(until, saving).await;
         let failed = |error: &str| {
             tracing::error!(
                 error,
@@ -222,11 +239,7 @@ impl Gatekeeper {
                 memory.stored = latch.reached;
                 memory.failed = None;
             }
-            Ok(Ok(Saved::Superseded)) => {
-                if let Err(error) = self.load_latch().await {
-                    failed(&error.to_string());
-                }
-            }
+            Ok(Ok(Saved::Superseded)) => {}
             Ok(Err(error)) => failed(&error.to_string()),
             Err(_) => failed("no answer in time"),
         }
@@ -236,15 +249,16 @@ impl Gatekeeper {
         if self.shared.memory().revision == Some(revision) {
             return;
         }
-        {
-            let Ok(_turn) = self.shared.saving.acquire().await else { return };
-            if self.load_latch().await.is_err() {
-                // Heard, but not understood: the next look tries again.
-                return;
+        let hearing = async {
+            if let Ok(_turn) = self.shared.saving.acquire().await {
+                self.load_latch().await?;
             }
+            self.tell_history().await
+        };
+        // What was not heard whole in time the next look asks for again.
+        if let Ok(Ok(())) = time::timeout(SAVE_TIME_MAX, hearing).await {
+            self.shared.memory().revision = Some(revision);
         }
-        self.shared.memory().revision = Some(revision);
-        self.tell_history().await;
     }
 
     /// Takes the stored latch over if it is of a later generation. The caller has the turn to
@@ -288,12 +302,13 @@ impl Gatekeeper {
         }
     }
 
-    async fn tell_history(&self) {
-        let Some(store) = &self.shared.store else { return };
-        let Ok(history) = super::history(&**store).await else { return };
+    async fn tell_history(&self) -> Result<(), StoreError> {
+        let Some(store) = &self.shared.store else { return Ok(()) };
+        let history = super::history(&**store).await?;
         if *history != *self.current().history() {
             self.change(|policy| policy.with_history(history));
         }
+        Ok(())
     }
 
     fn change(&self, how: impl FnOnce(Policy) -> Policy) {

@@ -135,6 +135,64 @@ async fn a_reopening_is_heard_when_the_store_is_back() {
     assert!(start(&gatekeeper, moment(3, -4)).await.is_ok());
 }
 
+/// G7: a disk that answers nothing at all holds neither a refusal nor a look longer than one write
+/// may take, and what it held back is made up for.
+#[tokio::test(start_paused = true)]
+async fn a_stalled_disk_holds_nobody() {
+    let store = Switched::on();
+    let gatekeeper = open(&store, CLOSING, moment(0, -10)).await;
+    let revision = store.revision().await.unwrap();
+    look(&store, &gatekeeper, moment(0, -9)).await;
+    start(&gatekeeper, moment(1, 0)).await.unwrap_err();
+    let policy = recorded_policy(&*store, None, None).await.unwrap();
+    reopen(&*store, &policy, "by mistake", moment(0, -5).wall).await.unwrap();
+    let reopened = store.revision().await.unwrap();
+    assert_ne!(revision, reopened);
+
+    store.stall(true);
+    let begun = Instant::now();
+    let refused = async {
+        start(&gatekeeper, moment(2, -4)).await.expect_err("a reopening nobody has heard of");
+        begun.elapsed()
+    };
+    let looked = async {
+        gatekeeper.look(reopened, moment(2, -4)).await;
+        begun.elapsed()
+    };
+    let both = time::timeout(Duration::from_secs(60), async { tokio::join!(looked, refused) });
+    let (looked, refused) = both.await.expect("neither hangs");
+    assert!(looked <= SAVE_TIME_MAX * 2 && refused <= SAVE_TIME_MAX, "{looked:?} {refused:?}");
+
+    store.stall(false);
+    gatekeeper.look(reopened, moment(9, -3)).await;
+    assert!(start(&gatekeeper, moment(9, -3)).await.is_ok(), "heard at last");
+    assert_eq!(gatekeeper.current().history().last().unwrap().text, "by mistake");
+}
+
+/// G7: who waits for the writing of another waits no longer than for its own.
+#[tokio::test(start_paused = true)]
+async fn refusals_wait_together_for_a_stalled_disk() {
+    let store = Switched::on();
+    let gatekeeper = open(&store, CLOSING, moment(0, -10)).await;
+    store.stall(true);
+    let refused = async |after: Duration| {
+        time::sleep(after).await;
+        let asked = Instant::now();
+        start(&gatekeeper, moment(1 + after.as_secs(), 0)).await.unwrap_err();
+        asked.elapsed()
+    };
+    let seconds = Duration::from_secs;
+    let (a, b, c) = tokio::join!(
+        refused(seconds(0)),
+        refused(seconds(1)),
+        refused(Duration::from_millis(1_900))
+    );
+    assert!(a.max(b).max(c) <= SAVE_TIME_MAX, "{a:?} {b:?} {c:?}");
+    store.stall(false);
+    start(&gatekeeper, moment(9, 0)).await.unwrap_err();
+    assert!(store.latch().await.unwrap().reached.is_some(), "made up for");
+}
+
 /// G7: what a server remembered before a reopening does not close it again.
 #[tokio::test]
 async fn a_reopening_wins_over_an_older_memory() {

@@ -1,5 +1,6 @@
-//! A store that can be switched off, for the tests of this room and of the doors.
+//! A store that can be switched off or stall, for the tests of this room and of the doors.
 
+use std::future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) fn now(seconds: u64, wall: i64) -> Now {
 pub(crate) struct Switched {
     inner: Arc<dyn Store>,
     off: AtomicBool,
+    stalled: AtomicBool,
     saves: AtomicUsize,
     questions: AtomicUsize,
 }
@@ -31,6 +33,7 @@ impl Switched {
         Arc::new(Self {
             inner: store::in_memory(),
             off: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             saves: AtomicUsize::new(0),
             questions: AtomicUsize::new(0),
         })
@@ -38,6 +41,11 @@ impl Switched {
 
     pub(crate) fn switch(&self, off: bool) {
         self.off.store(off, Ordering::Relaxed);
+    }
+
+    /// From now on nothing that is asked is ever answered, until it is switched back.
+    pub(crate) fn stall(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
     }
 
     /// Attempts to store the latch, successful or not.
@@ -50,7 +58,10 @@ impl Switched {
         self.questions.load(Ordering::Relaxed)
     }
 
-    fn up(&self) -> Result<&dyn Store, StoreError> {
+    async fn up(&self) -> Result<&dyn Store, StoreError> {
+        if self.stalled.load(Ordering::Relaxed) {
+            future::pending::<()>().await;
+        }
         if self.off.load(Ordering::Relaxed) { Err(StoreError::Full) } else { Ok(&*self.inner) }
     }
 }
@@ -59,43 +70,43 @@ impl Switched {
 impl Store for Switched {
     async fn revision(&self) -> Result<i64, StoreError> {
         self.questions.fetch_add(1, Ordering::Relaxed);
-        self.up()?.revision().await
+        self.up().await?.revision().await
     }
 
     fn stamp(&self) -> u64 {
-        self.up().map_or(u64::MAX, |store| store.stamp())
+        if self.off.load(Ordering::Relaxed) { u64::MAX } else { self.inner.stamp() }
     }
 
     async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {
-        self.up()?.channels().await
+        self.up().await?.channels().await
     }
 
     async fn create_channel(&self, id: &ChannelId, at: WallTime) -> Result<Created, StoreError> {
-        self.up()?.create_channel(id, at).await
+        self.up().await?.create_channel(id, at).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.up()?.keys().await
+        self.up().await?.keys().await
     }
 
     async fn add_key(&self, key: &KeyRecord, instead_of: Option<&KeyId>) -> Result<(), StoreError> {
-        self.up()?.add_key(key, instead_of).await
+        self.up().await?.add_key(key, instead_of).await
     }
 
     async fn revoke_key(&self, id: &KeyId, at: WallTime) -> Result<Revoked, StoreError> {
-        self.up()?.revoke_key(id, at).await
+        self.up().await?.revoke_key(id, at).await
     }
 
     async fn touch_keys(&self, used: &[(KeyId, WallTime)]) -> Result<(), StoreError> {
-        self.up()?.touch_keys(used).await
+        self.up().await?.touch_keys(used).await
     }
 
     async fn pepper(&self) -> Result<Pepper, StoreError> {
-        self.up()?.pepper().await
+        self.up().await?.pepper().await
     }
 
     async fn latch(&self) -> Result<LatchRecord, StoreError> {
-        self.up()?.latch().await
+        self.up().await?.latch().await
     }
 
     async fn save_latch(
@@ -104,19 +115,19 @@ impl Store for Switched {
         entry: Option<&GateEntry>,
     ) -> Result<Saved, StoreError> {
         self.saves.fetch_add(1, Ordering::Relaxed);
-        self.up()?.save_latch(latch, entry).await
+        self.up().await?.save_latch(latch, entry).await
     }
 
     async fn reopen(&self, entry: &GateEntry) -> Result<LatchRecord, StoreError> {
-        self.up()?.reopen(entry).await
+        self.up().await?.reopen(entry).await
     }
 
     async fn log_gate(&self, entry: &GateEntry) -> Result<(), StoreError> {
-        self.up()?.log_gate(entry).await
+        self.up().await?.log_gate(entry).await
     }
 
     async fn gate_log(&self) -> Result<Vec<(GateEntry, [u8; 32])>, StoreError> {
-        self.up()?.gate_log().await
+        self.up().await?.gate_log().await
     }
 
     fn next_broadcast_id(&self, now: WallTime) -> BroadcastId {
@@ -124,7 +135,7 @@ impl Store for Switched {
     }
 
     async fn record_start(&self, broadcast: &BroadcastRecord) -> Result<(), StoreError> {
-        self.up()?.record_start(broadcast).await
+        self.up().await?.record_start(broadcast).await
     }
 
     async fn record_end(
@@ -133,6 +144,6 @@ impl Store for Switched {
         at: WallTime,
         reason: &str,
     ) -> Result<(), StoreError> {
-        self.up()?.record_end(id, at, reason).await
+        self.up().await?.record_end(id, at, reason).await
     }
 }
