@@ -4,6 +4,7 @@
 //! waits for its publisher when its key is revoked or when the service closes. A connected
 //! publisher is told by its own connection.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,20 +31,26 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Beats until `stop`, and writes down then what is left to write.
+    /// Beats until `stop`, and writes down then what is left to write: what the gate must remember
+    /// first, since there is little time. A beat that is cut short loses nothing.
     pub(super) async fn run(self, stop: CancellationToken) {
-        while stop.run_until_cancelled(time::sleep(BEAT)).await.is_some() {
-            self.beat().await;
-        }
-        self.keys.note_use().await;
+        let beating = async {
+            loop {
+                time::sleep(BEAT).await;
+                self.beat().await;
+            }
+        };
+        let _: Option<Infallible> = stop.run_until_cancelled(beating).await;
         self.gatekeeper.mark(self.clock.now()).await;
+        self.keys.note_use().await;
     }
 
     async fn beat(&self) {
         let now = self.clock.now();
         self.keys.look(now).await;
-        self.gatekeeper.look(self.keys.revision(), now).await;
+        // Before the disk is waited for again: this needs only what is known.
         self.end_waiting(now);
+        self.gatekeeper.look(self.keys.revision(), now).await;
         if self.registry.broadcasts().is_empty() {
             self.gatekeeper.note_nothing_live(self.permit_time_max, now).await;
         }
@@ -82,6 +89,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::accounts::testing::Switched;
     use crate::accounts::{Issued, issue_key};
     use crate::base::{BroadcastId, ChannelId, ConnId, Limits, Rival};
     use crate::gate::{Admission, Latch, Schedule, ScheduleSettings};
@@ -111,7 +119,7 @@ mod tests {
 
     /// A beating heart, and a broadcast whose publisher is away.
     struct Scene {
-        store: Arc<dyn Store>,
+        store: Arc<Switched>,
         key: Issued,
         keys: Keys,
         registry: Registry,
@@ -123,7 +131,7 @@ mod tests {
 
     impl Scene {
         async fn new(schedule: Option<Schedule>) -> Self {
-            let store = store::in_memory();
+            let store = Switched::on();
             let channel = ChannelId::parse("studio").expect("a good name");
             let key = issue_key(&*store, &channel, "", Rival::default(), None, NOW.wall)
                 .await
@@ -240,6 +248,22 @@ mod tests {
         time::sleep(Duration::from_millis(1)).await;
         let stored = scene.store.latch().await.expect("a latch").high_water;
         assert_eq!(stored, Some(NOW.wall + Duration::from_secs(30)));
+    }
+
+    /// D20: a disk that stalls at the end is asked to store the time before anything else, and a
+    /// beat that waits for it is not waited for.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_is_stored_first_at_the_end() {
+        let scene = Scene::new(closing_in(Duration::from_secs(86_400), "cut")).await;
+        time::sleep(Duration::from_secs(30)).await;
+        scene.keys.resolve(&scene.key.text, scene.clock.now()).await.expect("a good key");
+        scene.store.stall(true);
+        // Everything is read again after a minute: by now a beat waits for that.
+        time::sleep_until(scene.begun + Duration::from_millis(60_500)).await;
+        let saves = scene.store.saves();
+        scene.stop.cancel();
+        time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(scene.store.saves(), saves + 1);
     }
 
     fn closing_in(length: Duration, policy: &str) -> Option<Schedule> {
