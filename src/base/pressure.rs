@@ -18,13 +18,22 @@ pub enum Pressure {
 const LADDER: [(usize, Pressure); 3] =
     [(95, Pressure::NoNewBroadcasts), (90, Pressure::NoNewViewers), (80, Pressure::PlainPlaylists)];
 
+/// A step is left only this much below where it begins, in percent: what is taken rises and falls
+/// by a GOP of every broadcast all the time.
+const EASE: usize = 4;
+
 impl Pressure {
     /// Every step, in order.
     pub const ALL: [Self; 4] =
         [Self::None, Self::PlainPlaylists, Self::NoNewViewers, Self::NoNewBroadcasts];
 
-    /// The step for `taken` of at most `max` bytes.
-    pub fn of(taken: usize, max: usize) -> Self {
+    /// The step that follows this one with `taken` of at most `max` bytes.
+    pub fn next(self, taken: usize, max: usize) -> Self {
+        let eased = taken.saturating_add(max / 100 * EASE);
+        Self::of(taken, max).max(self.min(Self::of(eased, max)))
+    }
+
+    fn of(taken: usize, max: usize) -> Self {
         let reached = |share: usize| taken.saturating_mul(100) >= max.saturating_mul(share);
         LADDER.iter().find(|(share, _)| reached(*share)).map_or(Self::None, |(_, step)| *step)
     }
@@ -86,7 +95,25 @@ mod tests {
             (usize::MAX, Pressure::NoNewBroadcasts),
         ];
         for (taken, expected) in steps {
-            assert_eq!(Pressure::of(taken, 1_000), expected, "{taken}");
+            assert_eq!(Pressure::None.next(taken, 1_000), expected, "{taken}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_left_a_little_below_where_it_begins() {
+        let mut pressure = Pressure::None;
+        for (taken, expected) in [
+            (899, Pressure::PlainPlaylists),
+            (900, Pressure::NoNewViewers),
+            (860, Pressure::NoNewViewers),
+            (859, Pressure::PlainPlaylists),
+            (899, Pressure::PlainPlaylists),
+            (960, Pressure::NoNewBroadcasts),
+            (910, Pressure::NoNewBroadcasts),
+            (100, Pressure::None),
+        ] {
+            pressure = pressure.next(taken, 1_000);
+            assert_eq!(pressure, expected, "{taken}");
         }
     }
 

@@ -13,7 +13,7 @@ use super::memory;
 use super::metrics::Metrics;
 use super::packager::{Packager, Scratch};
 use super::rendition::Rendition;
-use crate::base::{Clock, Limits, MediaSeq, Pressure, WallTime};
+use crate::base::{Clock, Limits, MediaSeq, WallTime};
 use crate::hls::{self, Closing, Segmenter, Window};
 use crate::hub::{Broadcast, EndReason, Event, Registry};
 
@@ -157,8 +157,9 @@ impl Supervisor {
     /// `taken` is what no window can give back.
     fn tell_pressure(&self, taken: usize) {
         let Context { registry, limits, metrics, .. } = &self.context;
-        let pressure = Pressure::of(taken, limits.memory_bytes_max);
-        let before = registry.pressure().replace(pressure);
+        let before = registry.pressure().get();
+        let pressure = before.next(taken, limits.memory_bytes_max);
+        registry.pressure().replace(pressure);
         metrics.pressure.set(i64::from(pressure.index()));
         if before < pressure {
             warn!(taken, pressure = pressure.as_str(), "the memory for media runs out");

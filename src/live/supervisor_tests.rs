@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::stage_tests::{Stage, judge_all, text};
 use super::super::{Advice, EndReason, Media, RenditionState, Wait};
 use super::*;
-use crate::base::ChannelId;
+use crate::base::{ChannelId, Pressure};
 use crate::gate::Admission;
 use crate::hls::{MediaName, PlaylistForm};
 
