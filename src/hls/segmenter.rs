@@ -120,13 +120,14 @@ impl Segmenter {
         self.listing.close(out);
     }
 
-    /// Another timeline, another format, or a hole too long for one segment: in everything, or in
-    /// the reference track alone, whose next sample would have to span it.
+    /// Another timeline, another format, or a hole too long for one segment: in everything, or
+    /// before a keyframe of the reference track, whose sample would have to span it. Any other frame
+    /// spans it all the same: a run begins with a keyframe, and to wait for one would lose the sound.
     fn is_break(&self, frame: &Frame) -> bool {
         let Some((run, format)) = &self.run else { return true };
         let same = Arc::ptr_eq(format, &frame.format) || *format == frame.format;
         let position = match &self.state {
-            State::Cutting(cutter) if reference(format) == Some(frame.track) => {
+            State::Cutting(cutter) if frame.keyframe && reference(format) == Some(frame.track) => {
                 cutter.reached(frame.track)
             }
             State::Cutting(cutter) => Some(cutter.position()),

@@ -199,6 +199,28 @@ fn pictures_that_pause_for_long_begin_a_new_run() {
 }
 
 #[test]
+fn sound_goes_on_over_a_pause_that_ends_without_a_keyframe() {
+    // R27: a screen that stands still for longer than a segment sends no keyframe for its next change.
+    let sound = words("a", (0..900).map(|n| 245 + n * 64 / 3));
+    let script = gop25(0, 6) + &sound;
+    let cuts_of = |script: &str| {
+        let cuts = cuts(&Settings::default(), &Limits::default(), &parse(BOTH, script));
+        laws(&cuts).expect("lawful");
+        text(&cuts)
+    };
+    let before = cuts_of(&script);
+    assert!(!before.contains("gap") && !before.contains("discontinuity"), "{before}");
+    let (head, tail) = script.split_at(script.find(" a@15221").expect("sound of that time"));
+    let line = cuts_of(&format!("{head} p@15220{tail}"));
+    assert!(!line.contains("gap") && !line.contains("discontinuity"), "{line}");
+    let frames = |line: &str| -> usize {
+        let counts = line.split_whitespace().filter_map(|word| word.rsplit_once('a'));
+        counts.filter_map(|(_, count)| count.parse::<usize>().ok()).sum()
+    };
+    assert_eq!(frames(&line), frames(&before), "{line}");
+}
+
+#[test]
 fn a_stated_keyframe_interval_makes_the_target() {
     // R24: OBS' 250 frames at 30 a second, known at the first keyframe.
     for (stated, seconds) in [("keyint=250 ", 8), ("keyint=60 ", 2), ("keyint=infinite ", 10)] {
