@@ -332,7 +332,12 @@ impl Publication {
 
     /// Waits until somebody else ends this publication, and says why. Cancel-safe.
     pub async fn stopped(&mut self) -> EndReason {
-        match self.stopped.wait_for(Option::is_some).await {
+        self.stopped_but_for(None).await
+    }
+
+    /// The same for one who heard a reason already and may take its time: waits for another.
+    pub async fn stopped_but_for(&mut self, heard: Option<EndReason>) -> EndReason {
+        match self.stopped.wait_for(|reason| reason.is_some() && *reason != heard).await {
             Ok(reason) => (*reason).unwrap_or(EndReason::TakenOver),
             Err(_) => EndReason::TakenOver,
         }

@@ -183,11 +183,12 @@ where
             || self.publishing.as_ref().is_some_and(|p| p.paused_until().is_some());
         let size = if self.publishing.is_some() { READ_BYTES } else { READ_BYTES_SMALL };
         self.input.reserve(size);
-        let (keys, stays) = (&self.context.keys, self.leaving_until.is_none());
+        let keys = &self.context.keys;
+        let heard = self.leaving_until.map(|_| EndReason::Draining);
         tokio::select! {
             biased;
-            () = stop.cancelled(), if stays => Wake::Stop,
-            reason = stopped(&mut self.publishing, keys), if stays => Wake::Stopped(reason),
+            () = stop.cancelled(), if heard.is_none() => Wake::Stop,
+            reason = stopped(&mut self.publishing, heard, keys) => Wake::Stopped(reason),
             sent = self.outbox.send_some(), if !self.outbox.is_empty() => Wake::Sent(sent),
             () = sleep(time_left) => Wake::Time,
             read = self.reader.read_buf(&mut self.input), if !paused => Wake::Read(read),
@@ -349,9 +350,13 @@ where
     }
 }
 
-async fn stopped(publishing: &mut Option<Publishing>, keys: &crate::accounts::Keys) -> EndReason {
+async fn stopped(
+    publishing: &mut Option<Publishing>,
+    heard: Option<EndReason>,
+    keys: &crate::accounts::Keys,
+) -> EndReason {
     match publishing {
-        Some(publishing) => publishing.stopped(keys).await,
+        Some(publishing) => publishing.stopped(heard, keys).await,
         None => future::pending().await,
     }
 }

@@ -192,6 +192,25 @@ async fn a_capable_publisher_that_stays_is_ended_within_the_grace() {
     assert_eq!(world.state(), None);
 }
 
+// R53, W38: a key revoked while its publisher takes its time to leave ends it at once.
+#[tokio::test(start_paused = true)]
+async fn a_key_revoked_after_the_request_to_reconnect_ends_the_broadcast() {
+    let mut world = World::open().await;
+    let mut encoder = capable(&mut world).await;
+    world.context.registry.stop_all(EndReason::Draining);
+    encoder.read_until("NetConnection.Connect.ReconnectRequest").await;
+    world.stop.cancel();
+    send_frame(&mut encoder, 100).await;
+    assert_eq!(world.state(), Some(BroadcastState::Live));
+    let before = time::Instant::now();
+    world.store.revoke_key(&world.key_id, START).await.unwrap();
+    world.context.keys.look(world.context.clock.now()).await;
+    encoder.read_until("NetStream.Publish.Denied").await;
+    assert!(before.elapsed() < Duration::from_millis(100), "{:?}", before.elapsed());
+    assert_eq!(encoder.end().await, Cause::KeyRevoked);
+    assert_eq!(world.state(), None);
+}
+
 /// A socket that always has something to read, and takes what it is given.
 struct Endless {
     bytes: std::io::Cursor<Vec<u8>>,

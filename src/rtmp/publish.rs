@@ -137,11 +137,12 @@ impl Publishing {
         self.write_frames(now, context).await
     }
 
-    /// Waits until the hub stops this publication or its key is revoked. Cancel-safe.
-    pub(super) async fn stopped(&mut self, keys: &Keys) -> EndReason {
+    /// Waits until the hub stops this publication, for another reason than was `heard`, or its key
+    /// is revoked. Cancel-safe.
+    pub(super) async fn stopped(&mut self, heard: Option<EndReason>, keys: &Keys) -> EndReason {
         let by_hub = async {
             match &mut self.stage {
-                Stage::Live(publication) => publication.stopped().await,
+                Stage::Live(publication) => publication.stopped_but_for(heard).await,
                 Stage::Allowed { .. } | Stage::Starting => future::pending().await,
             }
         };
