@@ -47,6 +47,8 @@ struct Memory {
     /// When the latest wall time was last stored.
     marked: Option<MonoTime>,
     failed: Option<MonoTime>,
+    /// When a look first saw that no broadcast may be begun any more, after the last permit.
+    start_closed: Option<MonoTime>,
 }
 
 impl Gatekeeper {
@@ -81,6 +83,7 @@ impl Gatekeeper {
             revision: None,
             marked: None,
             failed: None,
+            start_closed: None,
         };
         let shared = Shared {
             policy: watch::Sender::new(Arc::new(policy)),
@@ -100,8 +103,10 @@ impl Gatekeeper {
         now: Now,
     ) -> Result<StartPermit, Refusal> {
         let verdict = self.current().admit(channel, admission, now.wall);
-        if let Err(refusal) = &verdict {
-            self.before_refusing(refusal, now).await;
+        match &verdict {
+            Ok(_) if admission == Admission::Start => self.shared.memory().start_closed = None,
+            Ok(_) => {}
+            Err(refusal) => self.before_refusing(refusal, now).await,
         }
         verdict
     }
@@ -153,15 +158,23 @@ impl Gatekeeper {
     pub async fn look(&self, revision: i64, now: Now) {
         self.hear(revision).await;
         self.remember(now).await;
+        if self.current().is_start_closed(now.wall) {
+            self.shared.memory().start_closed.get_or_insert(now.mono);
+        }
         if self.shared.memory().is_mark_due(now.mono) {
             self.mark(now).await;
         }
     }
 
     /// Says that nothing is live: after the closing that makes the service read-only, once no
-    /// broadcast that was permitted before can begin any more.
+    /// broadcast that was permitted before can begin any more: `permit_time_max` after a look saw
+    /// the closing, however the calendar was set meanwhile.
     pub async fn note_nothing_live(&self, permit_time_max: Duration, now: Now) {
-        if self.change_latch(|policy| policy.latch_empty(permit_time_max, now.wall)) {
+        let closed = self.shared.memory().start_closed;
+        if closed.is_none_or(|at| now.mono.since(at) < permit_time_max) {
+            return;
+        }
+        if self.change_latch(|policy| policy.latch_empty(now.wall)) {
             tracing::info!("the last broadcast has ended; the service is read-only");
             self.remember(now).await;
         }

@@ -193,6 +193,32 @@ async fn refusals_wait_together_for_a_stalled_disk() {
     assert!(store.latch().await.unwrap().reached.is_some(), "made up for");
 }
 
+/// G2: a clock that is set forward past the closing does not shorten the time in which a permitted
+/// broadcast may begin, and a permit after a reopening has its whole time again.
+#[tokio::test]
+async fn a_clock_set_forward_shortens_no_permit() {
+    const PERMIT: Duration = Duration::from_secs(30);
+    let store = Switched::on();
+    let gatekeeper = open(&store, CLOSING, moment(0, -10_000)).await;
+    let turn = async |at: Now| {
+        look(&store, &gatekeeper, at).await;
+        gatekeeper.note_nothing_live(PERMIT, at).await;
+        store.latch().await.unwrap().reached.map(|reached| reached.turn)
+    };
+    assert_eq!(turn(moment(4, -6_000)).await, None);
+    assert!(start(&gatekeeper, moment(5, -5_000)).await.is_ok());
+    assert_eq!(turn(moment(6, 300_000)).await.as_deref(), Some("publish_close_at"));
+    assert_eq!(turn(moment(35, 329_000)).await.as_deref(), Some("publish_close_at"));
+
+    let policy = recorded_policy(&*store, None, None).await.unwrap();
+    reopen(&*store, &policy, "the clock was wrong", moment(0, -4_000).wall).await.unwrap();
+    assert_eq!(turn(moment(36, -4_000)).await, None);
+    assert!(start(&gatekeeper, moment(37, -3_000)).await.is_ok());
+    assert_eq!(turn(moment(40, 0)).await.as_deref(), Some("publish_close_at"));
+    assert_eq!(turn(moment(69, 29_000)).await.as_deref(), Some("publish_close_at"));
+    assert_eq!(turn(moment(70, 30_000)).await.as_deref(), Some("finish_until"));
+}
+
 /// G7: what a server remembered before a reopening does not close it again.
 #[tokio::test]
 async fn a_reopening_wins_over_an_older_memory() {

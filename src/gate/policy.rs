@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{
     Admission, Change, ClockFault, Closed, Edge, Latch, Operation, Phase, Reached, Refusal,
@@ -146,17 +145,21 @@ impl Policy {
     }
 
     /// The latch once nothing is live any more after the closing: the service is read-only then,
-    /// not only when `finish_until` comes. `None` where that does not apply, and for as long as a
-    /// broadcast that was permitted before the closing may still begin: `permit_time_max`.
-    pub fn latch_empty(&self, permit_time_max: Duration, now: WallTime) -> Option<Latch> {
-        let closed = self.closed_since(Operation::Start, now)?;
-        let time = self.latch.no_earlier(now);
+    /// not only when `finish_until` comes. `None` where that does not apply. Whether a broadcast
+    /// that was permitted before the closing may still begin is for the caller to know: permits
+    /// expire by a clock that nobody sets.
+    pub fn latch_empty(&self, now: WallTime) -> Option<Latch> {
         let unsure = self.rehearsal || self.clock_fault(now).is_some();
-        if unsure || self.has_passed(Turn::FinishUntil, now) || time < closed + permit_time_max {
+        if unsure || !self.is_start_closed(now) || self.has_passed(Turn::FinishUntil, now) {
             return None;
         }
-        let reached = Reached { turn: Turn::FinishUntil, at: time };
+        let reached = Reached { turn: Turn::FinishUntil, at: self.latch.no_earlier(now) };
         Some(self.latch.advanced(Some(reached), now))
+    }
+
+    /// Whether no broadcast may be begun any more.
+    pub fn is_start_closed(&self, now: WallTime) -> bool {
+        self.closed_since(Operation::Start, now).is_some()
     }
 
     /// The latch with its high-water mark at `now`; `None` when there is nothing to move.
