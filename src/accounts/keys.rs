@@ -151,8 +151,18 @@ impl Keys {
     }
 
     /// Takes over what other processes wrote, and writes times of use now and then. To be called
-    /// once a second: what was revoked elsewhere works no longer than that.
+    /// once a second while anything is live: what was revoked elsewhere works no longer than that.
     pub async fn look(&self, now: Now) {
+        {
+            let Ok(_turn) = self.shared.looking.acquire().await else { return };
+            self.ask_store(now).await;
+        }
+        self.note_due_use(now).await;
+    }
+
+    /// The same while nothing is live, without a question where no sign of a write is seen. A
+    /// revocation without a sign, or long after it, is found by the first look of a broadcast.
+    pub async fn look_at_rest(&self, now: Now) {
         {
             let Ok(_turn) = self.shared.looking.acquire().await else { return };
             let known = self.known();
@@ -162,9 +172,7 @@ impl Keys {
                 self.ask_store(now).await;
             }
         }
-        if self.shared.is_use_due(now.mono) {
-            self.note_use().await;
-        }
+        self.note_due_use(now).await;
     }
 
     /// The revision of the store that the copy shows.
@@ -187,6 +195,12 @@ impl Keys {
                     pending.remove(&key);
                 }
             }
+        }
+    }
+
+    async fn note_due_use(&self, now: Now) {
+        if self.shared.is_use_due(now.mono) {
+            self.note_use().await;
         }
     }
 
@@ -273,8 +287,8 @@ impl Shared {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
     }
 
-    /// Whether the store holds what is `known`, without a question: a server at rest asks it once
-    /// a minute.
+    /// Whether the store holds what is `known`, without a question. What this server writes is a
+    /// sign too: the gate stores the time each minute, so one at rest asks some ten times a minute.
     fn is_quiet(&self, known: &Known, now: MonoTime) -> bool {
         let stamp = Some(self.store.stamp());
         let mut signs = self.signs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -83,28 +83,46 @@ async fn uses_are_written_now_and_then() {
     assert!(store.keys().await.unwrap()[0].last_used_at.is_some());
 }
 
-/// A server at rest asks the store nothing but once a minute, and sees a write all the same.
+/// Where nothing is live and nothing is written the store is asked once a minute, and a write is
+/// seen all the same.
 #[tokio::test]
 async fn a_store_at_rest_is_left_alone() {
     let store = Switched::on();
     let (keys, id, text) = with_key(&store).await;
     for second in 1..=30 {
-        keys.look(now(second, 0)).await;
+        keys.look_at_rest(now(second, 0)).await;
     }
     let before = store.questions();
     for second in 31..=59 {
-        keys.look(now(second, 0)).await;
+        keys.look_at_rest(now(second, 0)).await;
     }
     assert_eq!(store.questions(), before, "nothing was written");
     assert!(keys.resolve(&text, now(59, 0)).await.is_ok());
     store.revoke_key(&id, WallTime::from_unix_millis(2)).await.unwrap();
-    keys.look(now(59, 500)).await;
+    keys.look_at_rest(now(59, 500)).await;
     assert!(!keys.is_active(&id), "the first look after it");
     for second in 60..=200 {
-        keys.look(now(second, 0)).await;
+        keys.look_at_rest(now(second, 0)).await;
     }
     let asked = store.questions() - before;
     assert!((11..30).contains(&asked), "{asked}");
+}
+
+/// W38: while something is live a revocation is seen although the file shows no sign of it, as with
+/// a write that can be read long after its sign.
+#[tokio::test]
+async fn a_revocation_without_a_sign_is_seen() {
+    let store = Switched::on();
+    let (keys, id, _) = with_key(&store).await;
+    for second in 1..=30 {
+        keys.look_at_rest(now(second, 0)).await;
+    }
+    store.freeze_stamp();
+    store.revoke_key(&id, WallTime::from_unix_millis(2)).await.unwrap();
+    keys.look_at_rest(now(31, 0)).await;
+    assert!(keys.is_active(&id), "there is no sign");
+    keys.look(now(32, 0)).await;
+    assert!(!keys.is_active(&id));
 }
 
 /// R43, D48: while the store is down known keys work for a day; others are asked to come back.

@@ -1,8 +1,8 @@
 //! A store that can be switched off or stall, for the tests of this room and of the doors.
 
 use std::future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,7 @@ pub(crate) struct Switched {
     inner: Arc<dyn Store>,
     off: AtomicBool,
     stalled: AtomicBool,
+    frozen: OnceLock<u64>,
     saves: AtomicUsize,
     questions: AtomicUsize,
 }
@@ -34,6 +35,7 @@ impl Switched {
             inner: store::in_memory(),
             off: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            frozen: OnceLock::new(),
             saves: AtomicUsize::new(0),
             questions: AtomicUsize::new(0),
         })
@@ -46,6 +48,11 @@ impl Switched {
     /// From now on nothing that is asked is ever answered, until it is switched back.
     pub(crate) fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// From now on the file shows no sign of a write.
+    pub(crate) fn freeze_stamp(&self) {
+        self.frozen.set(self.inner.stamp()).expect("once");
     }
 
     /// Attempts to store the latch, successful or not.
@@ -74,7 +81,8 @@ impl Store for Switched {
     }
 
     fn stamp(&self) -> u64 {
-        if self.off.load(Ordering::Relaxed) { u64::MAX } else { self.inner.stamp() }
+        let stamp = self.frozen.get().copied().unwrap_or_else(|| self.inner.stamp());
+        if self.off.load(Ordering::Relaxed) { u64::MAX } else { stamp }
     }
 
     async fn channels(&self) -> Result<Vec<ChannelRecord>, StoreError> {

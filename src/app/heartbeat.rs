@@ -47,7 +47,11 @@ impl Heartbeat {
 
     async fn beat(&self) {
         let now = self.clock.now();
-        self.keys.look(now).await;
+        if self.registry.broadcasts().is_empty() {
+            self.keys.look_at_rest(now).await;
+        } else {
+            self.keys.look(now).await;
+        }
         // Before the disk is waited for again: this needs only what is known.
         self.end_waiting(now);
         self.gatekeeper.look(self.keys.revision(), now).await;
@@ -190,6 +194,16 @@ mod tests {
         scene.store.revoke_key(&scene.key.id, NOW.wall).await.expect("revoked");
         assert_eq!(scene.ended().await, Some(EndReason::KeyRevoked));
         assert_eq!(revoked.try_recv(), Ok(scene.key.id.clone()));
+    }
+
+    /// W38: so is one whose write shows no sign in the file.
+    #[tokio::test(start_paused = true)]
+    async fn a_revocation_without_a_sign_is_felt() {
+        let scene = Scene::new(None).await;
+        time::sleep(Duration::from_secs(30)).await;
+        scene.store.freeze_stamp();
+        scene.store.revoke_key(&scene.key.id, NOW.wall).await.expect("revoked");
+        assert_eq!(scene.ended().await, Some(EndReason::KeyRevoked));
     }
 
     /// G6 and G7: a clock that is set forward past the closing closes within two seconds, and
