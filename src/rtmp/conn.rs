@@ -139,7 +139,7 @@ struct Conn<'a, S> {
     finished: bool,
     next_tick: MonoTime,
     throttle: Throttle,
-    /// Nothing is read before this.
+    /// Nothing is read or handled before this.
     paused_until: Option<MonoTime>,
     /// The publisher was asked to reconnect and may take until then.
     leaving_until: Option<MonoTime>,
@@ -179,8 +179,7 @@ where
     async fn wait(&mut self, stop: &CancellationToken) -> Wake {
         let now = self.context.clock.now().mono;
         let time_left = self.next_deadline().map(|deadline| deadline.since(now));
-        let paused = self.paused_until.is_some()
-            || self.publishing.as_ref().is_some_and(|p| p.paused_until().is_some());
+        let paused = self.is_paused();
         let size = if self.publishing.is_some() { READ_BYTES } else { READ_BYTES_SMALL };
         self.input.reserve(size);
         let keys = &self.context.keys;
@@ -220,21 +219,32 @@ where
                 self.take_turns(bytes).await;
             }
         }
-        self.handle_time(now).await
+        self.handle_time(now).await?;
+        // What a pause left over goes on when it ends, whether or not more comes.
+        self.handle_input(now).await
     }
 
-    /// Handles every message that is whole.
+    /// Handles every message that is whole, up to one that asks for a pause.
     async fn handle_input(&mut self, now: Now) -> Result<(), Cause> {
         let next = |wire: &mut Wire, input: &mut BytesMut| {
             wire.handle_bytes(input, now.mono).map_err(Cause::Wire)
         };
-        while let Some(message) = next(&mut self.wire, &mut self.input)? {
-            self.session.handle_message(message, now.mono)?;
-            while let Some(event) = self.session.next_event() {
+        while !self.is_paused() {
+            if let Some(event) = self.session.next_event() {
                 self.handle_event(event, now).await?;
+            } else if let Some(message) = next(&mut self.wire, &mut self.input)? {
+                self.session.handle_message(message, now.mono)?;
+            } else {
+                break;
             }
         }
         self.outbox.push(&self.session.take_output(), now.mono)
+    }
+
+    /// Comes too fast: nothing is read, and nothing handled that was.
+    fn is_paused(&self) -> bool {
+        let by_pace = self.publishing.as_ref().and_then(Publishing::paused_until);
+        self.paused_until.or(by_pace).is_some()
     }
 
     async fn handle_event(&mut self, event: Event, now: Now) -> Result<(), Cause> {

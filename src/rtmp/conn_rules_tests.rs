@@ -14,6 +14,7 @@ use super::*;
 use crate::hub::BroadcastState;
 use crate::testing::clips;
 
+const AUDIO: u8 = 8;
 const VIDEO: u8 = 9;
 
 // R48: stamps that jump to and fro, or stand still, hide no speed. Either way the timeline makes
@@ -40,6 +41,44 @@ async fn odd_stamps_do_not_evade_the_pace() {
         assert_eq!(world.state(), Some(BroadcastState::Live));
         assert!(world.counter("slowed") > 20);
     }
+}
+
+// R48: one read holds eight seconds of such audio, and is not taken faster for that. All of it is
+// taken in the end, although the encoder sends nothing more.
+#[tokio::test(start_paused = true)]
+async fn a_low_bitrate_does_not_evade_the_pace() {
+    // 32 kbit/s at 48 kHz: ten seconds in real time, which is on air for sure, and two minutes.
+    const STEADY: u32 = 469;
+    const FLOOD: u32 = 5_625;
+    let stamp = |n: u32| n * 1_024 / 48;
+    let mut world = World::open().await;
+    let mut encoder = world.raw_publisher(&[]).await;
+    encoder.message(0, AUDIO, clips::aac_config()).await;
+    for n in 0..STEADY {
+        encoder.message(stamp(n), AUDIO, clips::aac_frame(83)).await;
+        time::sleep(Duration::from_micros(21_333)).await;
+    }
+    let (steady, before) = (world.counter("frames"), time::Instant::now());
+    let burst = world.context.limits.ingest_burst + Duration::from_secs(1);
+    let sending = async {
+        for n in STEADY..STEADY + FLOOD {
+            encoder.message(stamp(n), AUDIO, clips::aac_frame(83)).await;
+        }
+    };
+    let watching = async {
+        loop {
+            let frames = u32::try_from(world.counter("frames") - steady).unwrap();
+            let (came, took) = (Duration::from_millis(stamp(frames).into()), before.elapsed());
+            assert!(came <= burst + took * 4, "{came:?} of media in {took:?}");
+            if frames >= FLOOD {
+                return;
+            }
+            assert!(took < Duration::from_secs(35), "{came:?} of media in {took:?}");
+            time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::join!(sending, watching);
+    assert_eq!(world.state(), Some(BroadcastState::Live));
 }
 
 // `ingest_bytes_per_second_max` and `ingest_excess_time_max`, reached by a publisher.

@@ -84,7 +84,7 @@ impl Publishing {
         self.bytes.add(bytes);
     }
 
-    /// Until when nothing more shall be read from this publisher.
+    /// Until when nothing more shall be read from this publisher, nor taken of what was read.
     pub(super) fn paused_until(&self) -> Option<MonoTime> {
         self.paused_until
     }
@@ -285,7 +285,8 @@ impl Publishing {
             Advice::Go => {}
             Advice::Wait(length) => {
                 context.metrics.count_slowed(Slowed::Speed);
-                self.paused_until = Some(now + length);
+                // A short wait of one track does not cut short a longer one of the other.
+                self.paused_until = self.paused_until.max(Some(now + length));
             }
             Advice::Late => tracing::warn!(
                 channel = %self.grant.channel,
