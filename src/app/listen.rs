@@ -19,8 +19,8 @@ pub(super) enum ListenError {
          {flag} ADDRESS or {key} in the configuration"
     )]
     NotAllowed { addr: SocketAddr, port: u16, flag: &'static str, key: &'static str },
-    #[error("cannot listen on {addr} ({flag}, {key}): {source}")]
-    Other { addr: SocketAddr, flag: &'static str, key: &'static str, source: io::Error },
+    #[error("cannot listen on {addr} ({flag}, {key}): {cause}")]
+    Other { addr: SocketAddr, flag: &'static str, key: &'static str, cause: io::Error },
 }
 
 /// Sockets that a service manager opened for us before we started (systemd socket activation).
@@ -50,14 +50,14 @@ pub(super) fn listen(
     key: &'static str,
 ) -> Result<TcpListener, ListenError> {
     let opened = inherited.take(addr.port()).map_or_else(|| bind(addr), Ok);
-    opened.and_then(nonblocking).map_err(|source| {
+    opened.and_then(nonblocking).map_err(|cause| {
         let port = addr.port();
-        if source.kind() == io::ErrorKind::AddrInUse {
+        if cause.kind() == io::ErrorKind::AddrInUse {
             ListenError::Taken { addr, port, flag, key }
-        } else if source.kind() == io::ErrorKind::PermissionDenied {
+        } else if cause.kind() == io::ErrorKind::PermissionDenied {
             ListenError::NotAllowed { addr, port, flag, key }
         } else {
-            ListenError::Other { addr, flag, key, source }
+            ListenError::Other { addr, flag, key, cause }
         }
     })
 }

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::base::Blame;
 
-/// Why records could not be read or written. Every message is one sentence for an operator.
+/// Why records could not be read or written. Every message is one sentence for an operator and names
+/// its cause, which is therefore no `source` that a caller would print again.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the data folder {path} cannot be used: {source}")]
-    Folder { path: PathBuf, source: io::Error },
+    #[error("the data folder {path} cannot be used: {cause}")]
+    Folder { path: PathBuf, cause: io::Error },
     #[error(
         "the data folder {path} is in use by another server (process {process}); stop it, or \
          choose another folder with --data"
@@ -21,8 +22,8 @@ pub enum StoreError {
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error("{path} is no database of this program; nothing was changed")]
     NotOurs { path: PathBuf },
-    #[error("the database {path} cannot be opened: {source}")]
-    Open { path: PathBuf, source: Box<dyn Error + Send + Sync> },
+    #[error("the database {path} cannot be opened: {cause}")]
+    Open { path: PathBuf, cause: Box<dyn Error + Send + Sync> },
     #[error("{0} exists already")]
     Exists(String),
     #[error("the disk is full")]
@@ -32,8 +33,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn folder(path: &Path, source: io::Error) -> Self {
-        Self::Folder { path: path.to_owned(), source }
+    pub(super) fn folder(path: &Path, cause: io::Error) -> Self {
+        Self::Folder { path: path.to_owned(), cause }
     }
 
     pub fn blame(&self) -> Blame {

@@ -85,7 +85,7 @@ async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
         }
         MigrateError::VersionMismatch(_) => StoreError::NotOurs { path: path.to_owned() },
         MigrateError::Execute(error) => cannot_open(path, error),
-        other => StoreError::Open { path: path.to_owned(), source: Box::new(other) },
+        other => StoreError::Open { path: path.to_owned(), cause: Box::new(other) },
     })
 }
 
@@ -104,7 +104,7 @@ fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
     let path: PathBuf = path.to_owned();
     match code(&error).as_deref() {
         Some(SQLITE_NOTADB) => StoreError::NotOurs { path },
-        Some(_) | None => StoreError::Open { path, source: Box::new(error) },
+        Some(_) | None => StoreError::Open { path, cause: Box::new(error) },
     }
 }
 

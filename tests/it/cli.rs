@@ -30,6 +30,9 @@ fn complaint(output: &Output, code: i32) -> String {
     let text = String::from_utf8(output.stderr.clone()).expect("text");
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    let clauses: Vec<_> = text.trim_end().split(": ").collect();
+    let twice = clauses.iter().zip(clauses.iter().skip(1)).any(|(a, b)| a == b);
+    assert!(!twice, "said twice: {text}");
     text.trim_end().to_owned()
 }
 
@@ -126,6 +129,8 @@ fn a_data_folder_that_is_a_file_is_one_line() {
     let env = [("GHOSTLIGHT_LOG_FILTER", "error")];
     let line = complaint(&ghostlight(home.path(), &["serve", "--data", &path], &env), 2);
     assert!(line.contains("taken"), "{line}");
+    let args = ["serve", "--data", "/proc/nobody-makes-this"];
+    complaint(&ghostlight(home.path(), &args, &env), 2);
 }
 
 #[test]
