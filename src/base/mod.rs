@@ -3,6 +3,7 @@
 //! is in `base::time`. Read [`MediaTime`] and [`Clock`] first.
 
 mod blame;
+mod household;
 mod ids;
 mod limits;
 mod pressure;
@@ -12,6 +13,7 @@ mod time;
 mod web_address;
 
 pub use blame::Blame;
+pub use household::household;
 pub use ids::{BroadcastId, ChannelId, ConnId, IdError, KeyId, MediaSeq, PartIndex};
 pub use limits::Limits;
 pub use pressure::{Pressure, PressureGauge};

@@ -4,9 +4,9 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Version};
 
 use super::answer::Visit;
-use super::client::{Proxies, household};
+use super::client::Proxies;
 use super::route::{RouteClass, Verb};
-use crate::base::ConnId;
+use crate::base::{ConnId, household};
 use crate::web::Lang;
 
 /// What an answer depends on besides the route. It is copied out of the head, so that a held

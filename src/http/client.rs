@@ -42,15 +42,6 @@ impl Proxies {
     }
 }
 
-/// What counts as one client: an IPv4 address, also when it comes mapped into IPv6, or the /64
-/// that one household gets of IPv6.
-pub(super) fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (!0 << 64)).into()),
-    }
-}
-
 /// The elements of a list field from the last on; a repeated field is one list (RFC 9110, 5.3).
 /// Each is read by itself, so that bytes that are no text spoil no element but their own; such a
 /// one is empty.

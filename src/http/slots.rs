@@ -1,9 +1,9 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::client::{Proxies, household};
+use super::client::Proxies;
 use super::counts::Counts;
-use crate::base::Limits;
+use crate::base::{Limits, household};
 
 /// Who holds the connections of all HTTP listeners, counted as a whole and for each address.
 #[derive(Clone, Debug)]

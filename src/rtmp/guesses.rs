@@ -1,23 +1,12 @@
 //! Wrong keys, counted by address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::base::{Limits, MonoTime};
+use crate::base::{Limits, MonoTime, household};
 
 const SPAN: Duration = Duration::from_secs(60);
-
-/// What counts as one address: an IPv4 address, or the /64 that one IPv6 customer has.
-pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
 
 /// Remembers who guessed how often. Bounded: when too many addresses guess at once, the one that
 /// has been silent longest is forgotten.
@@ -48,14 +37,14 @@ impl Guesses {
 
     /// Whether this address may show a key now.
     pub(super) fn may_try(&self, address: IpAddr, now: MonoTime) -> bool {
-        let known = self.addresses.get(&neighbourhood(address));
+        let known = self.addresses.get(&household(address));
         let paused_until = known.and_then(|guesser| guesser.paused_until);
         paused_until.is_none_or(|until| until <= now)
     }
 
     /// Counts one wrong key.
     pub(super) fn note_wrong(&mut self, address: IpAddr, now: MonoTime) {
-        let address = neighbourhood(address);
+        let address = household(address);
         if !self.addresses.contains_key(&address) {
             self.make_room(now);
         }

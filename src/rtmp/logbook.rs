@@ -6,11 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::conn::{Ended, Peer};
-use super::guesses::neighbourhood;
 use super::handshake::HandshakeError;
 use super::metrics::Reached;
 use super::status::Cause;
-use crate::base::{Blame, MonoTime};
+use crate::base::{Blame, MonoTime, household};
 
 /// Lines about connections that never published, in one second. Refusals themselves have no such
 /// bound: a storm of them is answered, counted, and told in these few lines.
@@ -75,7 +74,7 @@ impl Logbook {
         if strangers.len() >= STRANGERS_MAX {
             strangers.retain(|_, told| now.since(*told) < STRANGER_SPAN);
         }
-        let address = neighbourhood(address);
+        let address = household(address);
         let told = strangers.get(&address);
         let due = told.is_none_or(|told| now.since(*told) >= STRANGER_SPAN);
         if due && (told.is_some() || strangers.len() < STRANGERS_MAX) {
@@ -87,7 +86,7 @@ impl Logbook {
 
     /// Its line was left out after all, so the next one is due.
     fn forget_stranger(&self, address: IpAddr) {
-        lock(&self.strangers).remove(&neighbourhood(address));
+        lock(&self.strangers).remove(&household(address));
     }
 
     /// How many lines were left out before this one; `None`: this one is left out too.

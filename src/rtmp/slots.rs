@@ -5,9 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::guesses::neighbourhood;
 use super::status::Cause;
-use crate::base::{Limits, MonoTime};
+use crate::base::{Limits, MonoTime, household};
 
 /// Counts the connections of all listeners.
 #[derive(Clone, Debug)]
@@ -44,7 +43,7 @@ impl Slots {
     }
 
     pub(super) fn take(&self, address: IpAddr, now: MonoTime) -> Result<Slot, Cause> {
-        let address = neighbourhood(address);
+        let address = household(address);
         let mut taken = lock(&self.taken);
         if now.since(taken.second) >= Duration::from_secs(1) {
             (taken.second, taken.this_second) = (now, 0);
