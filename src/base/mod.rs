@@ -3,6 +3,7 @@
 //! is in `base::time`. Read [`MediaTime`] and [`Clock`] first.
 
 mod blame;
+mod counts;
 mod household;
 mod ids;
 mod limits;
@@ -13,6 +14,7 @@ mod time;
 mod web_address;
 
 pub use blame::Blame;
+pub use counts::Counts;
 pub use household::household;
 pub use ids::{BroadcastId, ChannelId, ConnId, IdError, KeyId, MediaSeq, PartIndex};
 pub use limits::Limits;

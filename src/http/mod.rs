@@ -9,7 +9,6 @@ mod ask;
 mod body;
 mod client;
 mod conn;
-mod counts;
 mod directives;
 mod fields;
 mod holds;

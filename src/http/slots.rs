@@ -2,8 +2,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::client::Proxies;
-use super::counts::Counts;
-use crate::base::{Limits, household};
+use crate::base::{Counts, Limits, household};
 
 /// Who holds the connections of all HTTP listeners, counted as a whole and for each address.
 #[derive(Clone, Debug)]

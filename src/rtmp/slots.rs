@@ -1,12 +1,11 @@
 //! How many connections there may be: in all, from one address, and new ones in a second.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::status::Cause;
-use crate::base::{Limits, MonoTime, household};
+use crate::base::{Counts, Limits, MonoTime, household};
 
 /// Counts the connections of all listeners.
 #[derive(Clone, Debug)]
@@ -20,7 +19,7 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: Counts<IpAddr>,
     second: MonoTime,
     this_second: u32,
 }
@@ -54,13 +53,12 @@ impl Slots {
         if taken.all >= self.connections_max {
             return Err(Cause::ConnectionsFull);
         }
-        let from_here = taken.by_address.get(&address).copied().unwrap_or(0);
-        if from_here >= self.per_address_max {
+        if taken.by_address.of(&address) >= self.per_address_max {
             return Err(Cause::AddressFull);
         }
         taken.this_second += 1;
         taken.all += 1;
-        taken.by_address.insert(address, from_here + 1);
+        taken.by_address.add(address);
         Ok(Slot { taken: self.taken.clone(), address })
     }
 }
@@ -69,12 +67,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         taken.all -= 1;
-        let left = taken.by_address.get(&self.address).map_or(0, |count| count - 1);
-        if left == 0 {
-            taken.by_address.remove(&self.address);
-        } else {
-            taken.by_address.insert(self.address, left);
-        }
+        taken.by_address.remove(&self.address);
     }
 }
 
@@ -135,6 +128,6 @@ mod tests {
             drop(slots.take(address(&format!("192.0.2.{host}")), MonoTime::ZERO).unwrap());
         }
         let taken = lock(&slots.taken);
-        assert_eq!((taken.all, taken.by_address.len()), (0, 0));
+        assert_eq!((taken.all, taken.by_address.keys()), (0, 0));
     }
 }

@@ -3,7 +3,7 @@ use std::hash::Hash;
 
 /// How many there are of each key. A key with none costs nothing.
 #[derive(Debug)]
-pub(super) struct Counts<K>(HashMap<K, usize>);
+pub struct Counts<K>(HashMap<K, usize>);
 
 impl<K> Default for Counts<K> {
     fn default() -> Self {
@@ -12,16 +12,16 @@ impl<K> Default for Counts<K> {
 }
 
 impl<K: Eq + Hash> Counts<K> {
-    pub(super) fn of(&self, key: &K) -> usize {
+    pub fn of(&self, key: &K) -> usize {
         self.0.get(key).copied().unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, key: K) {
+    pub fn add(&mut self, key: K) {
         *self.0.entry(key).or_insert(0) += 1;
     }
 
     /// Takes back one [`Counts::add`].
-    pub(super) fn remove(&mut self, key: &K) {
+    pub fn remove(&mut self, key: &K) {
         let Some(count) = self.0.get_mut(key) else { return };
         *count -= 1;
         if *count == 0 {
@@ -31,7 +31,7 @@ impl<K: Eq + Hash> Counts<K> {
 
     /// Keys that are there at all.
     #[cfg(test)]
-    pub(super) fn keys(&self) -> usize {
+    pub fn keys(&self) -> usize {
         self.0.len()
     }
 }
