@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod app;
 pub mod base;
+pub mod check;
 pub mod config;
 pub mod gate;
 pub mod hls;

@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rtmp", &["base", "media", "gate", "hub", "accounts"]),
     ("web", &["base", "gate"]),
     ("http", &["base", "gate", "live", "accounts", "web"]),
+    ("check", &["base"]),
     ("config", &["base", "gate", "hls", "hub"]),
 ];
 
