@@ -5,6 +5,8 @@
 pub mod clips;
 pub mod clock;
 pub mod delta;
+pub mod dice;
+pub mod fault;
 pub mod fuzz;
 pub mod fuzz_hls;
 pub mod fuzz_http;
@@ -12,3 +14,4 @@ pub mod fuzz_rtmp;
 pub mod lint;
 pub mod log;
 mod playlist;
+pub mod proxy;
