@@ -32,6 +32,8 @@ pub mod client;
 #[path = "causes_tests.rs"]
 mod causes;
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
 #[path = "hostile_tests.rs"]
