@@ -9,7 +9,7 @@ use super::drain::{Asked, Signals};
 use super::listeners::{Listeners, open_certificate};
 use super::reload::Reloading;
 use super::stage::Stage;
-use super::telemetry::LogFilter;
+use super::telemetry::Log;
 use super::tls::Certificate;
 use super::{demo, first_start};
 use crate::accounts::{Gatekeeper, Keys};
@@ -150,11 +150,11 @@ impl App {
     }
 
     /// Runs until a signal asks for the end, then drains; a second one leaves at once.
-    pub(super) async fn run(self, sources: Sources, filter: LogFilter) -> anyhow::Result<()> {
+    pub(super) async fn run(self, sources: Sources, log: Log) -> anyhow::Result<()> {
         let mut signals = Signals::listen()?;
         // Without a service manager nobody hears it, which is no error.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        let mut reloading = Reloading::new(sources, filter, self.config.clone());
+        let mut reloading = Reloading::new(sources, log, self.config.clone());
         while signals.next().await == Asked::Reload {
             let now = self.clock.now();
             reloading.reload(&self.gatekeeper, self.certificate.as_deref(), now).await;

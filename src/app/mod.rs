@@ -10,6 +10,7 @@ mod drain;
 mod first_start;
 mod heartbeat;
 pub mod keys;
+mod lines;
 mod listen;
 mod listeners;
 pub mod publish;

@@ -2,7 +2,7 @@
 
 use tracing::{error, info, warn};
 
-use super::telemetry::LogFilter;
+use super::telemetry::Log;
 use super::tls::Certificate;
 use crate::accounts::Gatekeeper;
 use crate::base::Now;
@@ -13,13 +13,13 @@ use crate::gate::Schedule;
 #[derive(Debug)]
 pub(super) struct Reloading {
     sources: Sources,
-    filter: LogFilter,
+    log: Log,
     config: Config,
 }
 
 impl Reloading {
-    pub(super) fn new(sources: Sources, filter: LogFilter, config: Config) -> Self {
-        Self { sources, filter, config }
+    pub(super) fn new(sources: Sources, log: Log, config: Config) -> Self {
+        Self { sources, log, config }
     }
 
     /// Reads everything again. All or nothing: whatever is wrong leaves the old values in force.
@@ -42,7 +42,7 @@ impl Reloading {
         let next = load(&self.sources)?;
         let schedule = Schedule::build(&next.sunset)?;
         gatekeeper.reload(schedule, now).await?;
-        self.filter.change(&next.log_filter)?;
+        self.log.change_filter(&next.log_filter)?;
         for key in changed_keys(&self.config, &next) {
             match key.reload {
                 Reload::Live => info!(key = key.path, "in force now"),

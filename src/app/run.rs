@@ -1,5 +1,6 @@
 //! From the command line to an exit code.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,8 +11,9 @@ use super::app::{App, Options};
 use super::cli::{Cli, Command, ServeArgs};
 use super::command::Inputs;
 use super::drain::Signals;
+use super::telemetry::Log;
 use super::welcome::Welcome;
-use super::{demo, keys, publish, sunset, telemetry};
+use super::{demo, keys, publish, sunset};
 use crate::accounts::issue_key;
 use crate::base::{ChannelId, Rival, SystemClock};
 use crate::config::{LogFormat, Sources, load, render};
@@ -94,8 +96,7 @@ async fn serve(args: &ServeArgs, sources: Sources) -> Result<ExitCode, Failure> 
         None => None,
         Some(text) => Some(DeclaredInstant::parse(text).map_err(Failure::wrong)?.at()),
     };
-    let filter =
-        telemetry::start_log(config.log_format, &config.log_filter).map_err(Failure::wrong)?;
+    let log = Log::start(config.log_format, &config.log_filter).map_err(Failure::wrong)?;
     let options = Options { rehearse_at, forget: false };
     let app = App::start(config, options).await.map_err(Failure::wrong)?;
     let welcome = Welcome {
@@ -106,14 +107,13 @@ async fn serve(args: &ServeArgs, sources: Sources) -> Result<ExitCode, Failure> 
         rehearsal: rehearse_at,
     };
     say(&welcome.render());
-    app.run(sources, filter).await.map_err(Failure::failed)?;
+    app.run(sources, log).await.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn serve_demo(sources: Sources) -> Result<ExitCode, Failure> {
     let config = load(&sources).map_err(Failure::wrong)?;
-    let filter =
-        telemetry::start_log(config.log_format, &config.log_filter).map_err(Failure::wrong)?;
+    let log = Log::start(config.log_format, &config.log_filter).map_err(Failure::wrong)?;
     let options = Options { rehearse_at: None, forget: true };
     let app = App::start(config, options).await.map_err(Failure::wrong)?;
     let channel = ChannelId::parse(demo::CHANNEL).expect("the name follows the rules");
@@ -129,12 +129,12 @@ async fn serve_demo(sources: Sources) -> Result<ExitCode, Failure> {
         rehearsal: None,
     };
     say(&welcome.render_demo(&channel));
-    app.run(sources, filter).await.map_err(Failure::failed)?;
+    app.run(sources, log).await.map_err(Failure::failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn publish_file(args: publish::PublishArgs) -> Result<ExitCode, Failure> {
-    telemetry::start_log(LogFormat::Text, "warn").map_err(Failure::wrong)?;
+    let _log = Log::start(LogFormat::Text, "warn").map_err(Failure::wrong)?;
     let mut signals = Signals::listen().map_err(Failure::failed)?;
     let stop = CancellationToken::new();
     let published = publish::run(args, stop.clone());
@@ -151,13 +151,11 @@ async fn publish_file(args: publish::PublishArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Standard output belongs to people and scripts; a closed one is no error of ours.
-#[expect(clippy::print_stdout, reason = "this is the command line")]
+/// Standard output belongs to people and scripts; a closed or full one is no error of ours.
 fn say(text: &str) {
-    print!("{text}");
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
-#[expect(clippy::print_stderr, reason = "this is the command line")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("ghostlight: {error:#}");
+    let _ = writeln!(io::stderr(), "ghostlight: {error:#}");
 }

@@ -5,37 +5,50 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use super::lines::Lines;
 use crate::config::LogFormat;
 
-/// The log's filter while the server runs.
+/// The running log. When it goes, what waits to be written is written first.
 #[derive(Debug)]
-pub(super) struct LogFilter(reload::Handle<Targets, Registry>);
+pub(super) struct Log {
+    filter: reload::Handle<Targets, Registry>,
+    lines: Lines,
+}
 
-impl LogFilter {
+impl Log {
+    /// Starts logging to standard error, so that standard output stays free for what a person or
+    /// a script asked for.
+    pub(super) fn start(format: LogFormat, filter: &str) -> anyhow::Result<Self> {
+        let (layer, filter) = reload::Layer::new(filter.parse::<Targets>()?);
+        let lines = Lines::start(io::stderr())?;
+        let queue = lines.clone();
+        let writer = move || queue.clone();
+        let formatted = match format {
+            LogFormat::Text => fmt::layer()
+                .with_writer(writer)
+                .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+                .boxed(),
+            LogFormat::Json => fmt::layer()
+                .json()
+                .with_ansi(false)
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_writer(writer)
+                .boxed(),
+        };
+        tracing_subscriber::registry().with(layer).with(formatted).try_init()?;
+        Ok(Self { filter, lines })
+    }
+
     /// Puts another filter in force.
-    pub(super) fn change(&self, filter: &str) -> anyhow::Result<()> {
-        self.0.reload(filter.parse::<Targets>()?)?;
+    pub(super) fn change_filter(&self, filter: &str) -> anyhow::Result<()> {
+        self.filter.reload(filter.parse::<Targets>()?)?;
         Ok(())
     }
 }
 
-/// Starts logging to standard error, so that standard output stays free for what a person or a
-/// script asked for.
-pub(super) fn start_log(format: LogFormat, filter: &str) -> anyhow::Result<LogFilter> {
-    let (filter, handle) = reload::Layer::new(filter.parse::<Targets>()?);
-    let lines = match format {
-        LogFormat::Text => fmt::layer()
-            .with_writer(io::stderr)
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-            .boxed(),
-        LogFormat::Json => fmt::layer()
-            .json()
-            .with_ansi(false)
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_writer(io::stderr)
-            .boxed(),
-    };
-    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
-    Ok(LogFilter(handle))
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.lines.finish();
+    }
 }

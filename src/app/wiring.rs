@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::app::App;
 use super::heartbeat::Heartbeat;
+use super::lines;
 use super::listeners::Listeners;
 use super::records;
 use super::reload::refresh;
@@ -29,6 +30,7 @@ const LATENCY_PARTS: u32 = 6;
 impl App {
     pub(super) fn run_all(&self, listeners: Listeners) -> io::Result<()> {
         let mut metrics = MetricRegistry::with_prefix("ghostlight");
+        metrics.register("log_lines_lost", "Log lines that could not be written", lines::lost());
         self.run_memory();
         self.run_readers(&mut metrics);
         self.run_ingest(listeners.rtmp, listeners.rtmps, &mut metrics)?;
