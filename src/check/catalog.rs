@@ -128,7 +128,7 @@ pub const RULES: &[Rule] = &[
     rule("H64", Must, Lint, "draft-22 4.4.6.2, Apple 9.1", "every variant has BANDWIDTH and CODECS"),
     rule("H65", Must, Diff, "draft-22 6.2.4", "all media playlists share target duration and server control"),
     rule("H66", Must, Media, "draft-22 4.4.2.1, Apple 9.11", "independent segments are promised only where every segment is, and for good"),
-    rule("H67", Must, Diff, "draft-22 6.2.4, Apple 8.22", "matching content has matching timestamps in all renditions"),
+    rule("H67", Must, Media, "draft-22 6.2.4, Apple 8.22", "matching content has matching timestamps in all renditions"),
     rule("H68", Must, Lint, "draft-22 4.4.6.2", "a variant without video has no attributes of video"),
     rule("H69", Must, Lint, "draft-22 4.4.6.2", "CLOSED-CAPTIONS=NONE stands on all variants or on none"),
     rule("H70", Should, Http, "draft-22 6.2.4", "a multivariant playlist is cached shortly and never immutable"),

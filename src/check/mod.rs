@@ -3,13 +3,29 @@
 //! one misreading of the standard cannot hide on both sides. Read [`Rule`] and [`Ledger`] first.
 
 mod catalog;
+mod delta;
 mod finding;
 mod ledger;
+mod lint;
+mod look;
+mod low_latency;
+mod multivariant;
 mod playlist;
+mod reload;
+mod renditions;
 mod text;
+mod words;
 
 pub use catalog::{Level, Method, RULES, Rule};
+pub use delta::judge_delta;
 pub use finding::{Finding, Outcome, Place};
 pub use ledger::Ledger;
+pub use lint::judge_playlist;
+pub use multivariant::{Multivariant, Variant, judge_multivariant};
 pub use playlist::{Part, Playlist, Resource, Segment, Tag};
+pub use reload::judge_reload;
+pub use renditions::judge_renditions;
 pub use text::{attribute, attributes, micros, resolve, wall_micros};
+
+#[cfg(test)]
+mod tests;

@@ -82,27 +82,34 @@ const SEGMENT_TAGS: &[&str] = &[
     "EXT-X-KEY",
 ];
 
+impl<'a> Tag<'a> {
+    /// None for an address, a comment or an empty line.
+    pub(super) fn parse(line: usize, text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix('#').filter(|rest| rest.starts_with("EXT"))?;
+        let (name, value) = rest.split_once(':').unwrap_or((rest, ""));
+        Some(Self { line, name, value })
+    }
+
+    /// Every tag of a playlist of any kind.
+    pub(super) fn all(text: &'a str) -> impl Iterator<Item = Self> {
+        text.lines().enumerate().filter_map(|(index, line)| Self::parse(index + 1, line))
+    }
+}
+
 impl<'a> Playlist<'a> {
     pub fn parse(text: &'a str) -> Self {
         let mut playlist = Self::default();
         let mut reader = Reader::default();
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let number = index + 1;
-            let Some(rest) = line.strip_prefix('#') else {
-                if !line.trim().is_empty() {
-                    playlist.segments.push(reader.close(number, line));
+            if let Some(tag) = Tag::parse(number, line) {
+                if SEGMENT_TAGS.contains(&tag.name) {
+                    reader.take(tag);
+                } else {
+                    playlist.tags.push(tag);
                 }
-                continue;
-            };
-            if !rest.starts_with("EXT") {
-                continue;
-            }
-            let (name, value) = rest.split_once(':').unwrap_or((rest, ""));
-            let tag = Tag { line: number, name, value };
-            if SEGMENT_TAGS.contains(&name) {
-                reader.take(tag);
-            } else {
-                playlist.tags.push(tag);
+            } else if !line.starts_with('#') && !line.trim().is_empty() {
+                playlist.segments.push(reader.close(number, line));
             }
         }
         playlist.open = reader.open;
@@ -172,6 +179,14 @@ impl<'a> Playlist<'a> {
         self.segments.iter().chain(Some(&self.open).filter(|open| !open.parts.is_empty()))
     }
 
+    /// The listed segment of this number.
+    pub fn at(&self, msn: u64) -> Option<&Segment<'a>> {
+        let first = self.media_sequence.saturating_add(self.skipped);
+        let index = usize::try_from(msn.checked_sub(first)?).ok()?;
+        let open = || Some(&self.open).filter(|open| open.msn == msn && !open.parts.is_empty());
+        self.segments.get(index).or_else(open)
+    }
+
     pub fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
         self.all().flat_map(|segment| &segment.parts)
     }
@@ -199,6 +214,11 @@ impl<'a> Playlist<'a> {
 }
 
 impl Segment<'_> {
+    /// It is the same bytes by its address.
+    pub fn is_where(&self, other: &Segment<'_>) -> bool {
+        (self.uri, &self.range) == (other.uri, &other.range)
+    }
+
     /// Its stated length in microseconds.
     pub fn micros(&self) -> i64 {
         self.extinf.and_then(|value| micros(value.split(',').next()?.trim())).unwrap_or(0)
