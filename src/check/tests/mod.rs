@@ -1,7 +1,9 @@
 //! Every rule that needs neither clock nor server has a stream that keeps it and one that breaks
 //! it, and nothing else with it.
 
+mod movies;
 mod playlists;
+mod scenes;
 mod texts;
 
 use std::collections::BTreeSet;
@@ -43,13 +45,14 @@ fn assert_all_judged(misjudged: &[String]) {
 fn every_pure_rule_has_a_good_and_a_bad_case() {
     let pure: BTreeSet<_> = RULES
         .iter()
-        .filter(|rule| matches!(rule.method, Method::Lint | Method::Diff))
+        .filter(|rule| matches!(rule.method, Method::Lint | Method::Diff | Method::Media))
         .map(|rule| rule.id)
         .collect();
     let mut good = Ledger::default();
     playlists::judge_good(&mut good);
+    scenes::judge_good(&mut good);
     assert_eq!(broken(&good), BTreeSet::new());
-    let bad: BTreeSet<_> = playlists::bad_rules().collect();
+    let bad: BTreeSet<_> = playlists::bad_rules().chain(scenes::bad_rules()).collect();
     let missing = |there: &BTreeSet<_>| -> Vec<_> { pure.difference(there).copied().collect() };
     assert_eq!((missing(&held(&good)), missing(&bad)), (vec![], vec![]), "good, bad");
 }

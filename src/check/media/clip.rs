@@ -1,0 +1,126 @@
+use super::super::ledger::Ledger;
+use super::fragments::{self, Run};
+use super::init::{Init, Kind, Track, place};
+use super::ts;
+
+/// What a segment or part holds, whatever its container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Clip {
+    /// What changes when the format does, as far as the segment itself says.
+    pub(super) format: Vec<u8>,
+    /// First and last counter of each TS stream.
+    pub(super) counters: Vec<(u16, u8, u8)>,
+    /// Ticks after which times begin again.
+    pub(super) wrap: Option<i64>,
+    pub(super) streams: Vec<Stream>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    pub(super) id: u32,
+    pub(super) kind: Kind,
+    /// Ticks a second.
+    pub(super) scale: u32,
+    /// Decode time of the first frame, and the end of the last.
+    pub(super) start: i64,
+    pub(super) end: i64,
+    pub(super) first_shown: i64,
+    pub(super) frames: usize,
+    /// Ticks of a frame, on average.
+    pub(super) frame: i64,
+    pub(super) starts_independent: bool,
+    pub(super) independent: bool,
+    pub(super) bytes: usize,
+}
+
+impl Clip {
+    /// Judges a segment or part by itself; none for a container that is not known.
+    pub(super) fn judge(
+        ledger: &mut Ledger,
+        url: &str,
+        bytes: &[u8],
+        init: Option<&Init>,
+    ) -> Option<Self> {
+        if ts::is_ts(bytes) {
+            return Some(ts::judge(ledger, url, bytes));
+        }
+        let init = init?;
+        let runs = fragments::judge(ledger, url, bytes, init);
+        Some(Self::of(ledger, url, &runs, init))
+    }
+
+    /// H52: each fragment goes on where the one before it ended.
+    fn of(ledger: &mut Ledger, url: &str, runs: &[Run<'_>], init: &Init) -> Self {
+        let mut clip = Self::default();
+        for track in &init.tracks {
+            let own: Vec<_> = runs.iter().filter(|run| run.track == track.id).collect();
+            for (before, run) in own.iter().zip(own.iter().skip(1)) {
+                ledger.expect("H52", before.end_time() == run.time, || {
+                    let what = format!(
+                        "track {} ends at {} and goes on at {}",
+                        run.track,
+                        before.end_time(),
+                        run.time
+                    );
+                    (what, place(url, run.start, run.end))
+                });
+            }
+            clip.streams.extend(Stream::of(track, &own));
+        }
+        clip
+    }
+
+    /// The stream that segments are measured by: the pictures, else what there is.
+    pub(super) fn leading(&self) -> Option<&Stream> {
+        self.of_kind(Kind::Video).or(self.streams.first())
+    }
+
+    pub(super) fn of_kind(&self, kind: Kind) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.kind == kind)
+    }
+}
+
+impl Stream {
+    fn of(track: &Track, runs: &[&Run<'_>]) -> Option<Self> {
+        let samples = || runs.iter().flat_map(|run| &run.samples);
+        let first = runs.first()?;
+        let units = track.description.units;
+        let independent: Vec<_> = samples().map(|sample| sample.is_independent(units)).collect();
+        let number = |time: u64| i64::try_from(time).ok();
+        let (start, end) = (number(first.time)?, number(runs.last()?.end_time())?);
+        let mut shown = None;
+        for run in runs {
+            let mut at = number(run.time)?;
+            for sample in &run.samples {
+                let here = at.checked_add(sample.offset)?;
+                shown = Some(shown.map_or(here, |first: i64| first.min(here)));
+                at = at.checked_add(i64::from(sample.duration))?;
+            }
+        }
+        let frames = independent.len();
+        let whole: i64 = samples().map(|sample| i64::from(sample.duration)).sum();
+        Some(Self {
+            id: track.id,
+            kind: track.kind,
+            scale: track.timescale.max(1),
+            start,
+            end,
+            first_shown: shown?,
+            frames,
+            frame: whole / i64::try_from(frames).ok()?.max(1),
+            starts_independent: independent.first().copied().unwrap_or(false),
+            independent: independent.contains(&true),
+            bytes: samples().map(|sample| sample.data.len()).sum(),
+        })
+    }
+
+    pub(super) fn micros(&self, ticks: i64) -> i64 {
+        let micros = i128::from(ticks) * 1_000_000 / i128::from(self.scale);
+        i64::try_from(micros).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// What its frames add up to, in microseconds.
+    pub(super) fn length(&self) -> i64 {
+        self.micros(self.end.saturating_sub(self.start))
+    }
+}
