@@ -165,6 +165,7 @@ fn every_room_is_in_the_table() {
     }
 }
 
+/// X1: what decides names no runtime, and each foreign library has its room.
 #[test]
 fn foreign_libraries_stay_in_their_rooms() {
     let mut broken = Vec::new();
@@ -221,6 +222,59 @@ fn only_the_gate_compares_dates() {
     }
     assert_none(&broken);
     assert_eq!(spared, 1, "the exception is gone or was copied");
+}
+
+/// D15: one place asks for the calendar, so that everything else can be given any.
+#[test]
+fn only_the_clock_asks_for_the_calendar() {
+    let asks = ["SystemTime::now", "Timestamp::now", "Zoned::now", "Utc::now"];
+    let mut askers: Vec<_> = sources()
+        .iter()
+        .filter(|source| !is_test_file(&source.path))
+        .filter(|source| asks.iter().any(|ask| source.code.contains(ask)))
+        .map(|source| source.path.display().to_string())
+        .collect();
+    askers.sort();
+    // The script of the build stamps when it was built.
+    assert_eq!(askers, ["base/time.rs", "web/build.rs"]);
+}
+
+/// W53: a statement is a text of ours. The library takes no other, but for this one way around.
+#[test]
+fn no_statement_is_put_together() {
+    for source in sources() {
+        let around = source.code.contains("AssertSqlSafe") || source.code.contains("QueryBuilder");
+        assert!(!around, "{} puts a statement together", source.path.display());
+    }
+}
+
+/// W56: the service as it is shipped runs as nobody, and may neither gain nor touch what it does
+/// not need.
+#[test]
+fn the_service_has_no_privileges() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let unit = fs::read_to_string(root.join("docker/ghostlight.service")).expect("the unit");
+    let needed = [
+        "DynamicUser=yes",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=",
+        "ProtectSystem=strict",
+        "ProtectHome=yes",
+        "PrivateDevices=yes",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+        "SystemCallFilter=~@privileged",
+    ];
+    for line in needed {
+        assert!(unit.lines().any(|said| said == line), "{line} is gone");
+    }
+    let image = fs::read_to_string(root.join("docker/Dockerfile")).expect("the image");
+    let base = image.lines().rev().find_map(|line| line.strip_prefix("FROM "));
+    assert!(base.is_some_and(|base| base.ends_with(":nonroot")), "{base:?}");
+    assert!(!image.lines().any(|line| line.starts_with("USER ")), "nobody else takes over");
+    let compose = fs::read_to_string(root.join("docker/compose.yaml")).expect("the composition");
+    for line in ["read_only: true", "cap_drop: [ALL]", "- no-new-privileges:true"] {
+        assert!(compose.lines().any(|said| said.trim() == line), "{line} is gone");
+    }
 }
 
 #[test]
