@@ -5,7 +5,8 @@ use crate::base::WebAddress;
 use super::*;
 
 /// W19: a walk over all addresses, good and bad. Only what the HTTP library refuses before it has
-/// a request, such as a head that never ends, is answered without us.
+/// a request, such as a head that never ends, is answered without us. W51: errors tell nothing of
+/// what is behind them.
 #[tokio::test(start_paused = true)]
 async fn every_answer_says_how_long_it_may_be_kept() {
     let (world, _encoder, address) = World::playing(Setup::default()).await;
@@ -70,6 +71,12 @@ async fn every_answer_says_how_long_it_may_be_kept() {
             assert_eq!(reply.field("x-content-type-options"), Some("nosniff"), "{target}");
             let said = reply.field("cache-control").unwrap_or_else(|| panic!("{}", reply.head));
             kept.push(said.to_owned());
+            if 400 <= status {
+                let told = format!("{}{}", reply.head, String::from_utf8_lossy(&reply.body));
+                for inner in [env!("CARGO_PKG_VERSION"), "src/", ".rs", "\r\nserver:", "panicked"] {
+                    assert!(!told.to_lowercase().contains(inner), "{target}: {told}");
+                }
+            }
         }
         assert_eq!(kept[0], kept[1], "{target} {fields}");
     }
