@@ -44,8 +44,8 @@ async fn active(command: &Command<'_>) -> usize {
     keys.iter().filter(|key| key.revoked_at.is_none()).count()
 }
 
-/// The gate applies: no key after the announcement, and without a configuration of its own the
-/// command goes by what the server recorded.
+/// G17: the gate applies to commands: no key after the announcement, and without a configuration
+/// of its own the command goes by what the server recorded.
 #[tokio::test]
 async fn the_gate_applies_to_commands() {
     let place = tempfile::tempdir().unwrap();

@@ -114,6 +114,7 @@ mod tests {
         fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
     }
 
+    // D41, W50: a changed certificate is used, and a broken one changes nothing.
     #[test]
     fn a_changed_certificate_is_used_and_a_broken_one_is_not() {
         let folder = tempfile::tempdir().unwrap();

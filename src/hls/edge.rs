@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(reach(EDGE, 12, None), Reach::Ahead);
     }
 
-    // H92
+    // H92: a part is answered as soon as it, or anything later, is listed.
     #[test]
     fn a_part_is_answered_as_soon_as_it_or_anything_later_is_listed() {
         assert_eq!(reach(EDGE, 11, Some(2)), Reach::Listed);
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(reach(EDGE, 10, Some(0)), Reach::Listed);
     }
 
-    // H93
+    // H93: a part past a whole segment is the first of the next.
     #[test]
     fn a_part_past_a_whole_segment_is_the_first_of_the_next() {
         assert_eq!(reach(EDGE, 10, Some(8)), Reach::Listed);
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(reach(unopened, 9, Some(99)), Reach::Listed);
     }
 
-    // H94
+    // H94: a segment more than two ahead is refused at once.
     #[test]
     fn a_segment_more_than_two_ahead_is_refused() {
         assert_eq!(reach(EDGE, 12, None), Reach::Ahead);
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    // H97
+    // H97: what has left the window is answered at once.
     #[test]
     fn what_has_left_is_answered_at_once() {
         assert_eq!(reach(EDGE, 1, None), Reach::Listed);

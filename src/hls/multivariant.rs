@@ -139,7 +139,7 @@ mod tests {
         render_multivariant(&variant, prefix, BroadcastId::new(36), PlaylistForm::LowLatency)
     }
 
-    // H60, H61, H62, H64: the same input twice is the same text.
+    // H60, H61, H62, H64, H69: every attribute of a rendition, and no others; the same each time.
     #[test]
     fn a_broadcast_with_both_tracks() {
         let format = Format { video: Some(video(Some((30_000, 1_001)))), audio: Some(audio()) };
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    // H68
+    // H68: a broadcast of sound alone states nothing of pictures.
     #[test]
     fn audio_alone_has_no_attributes_of_video() {
         let format = Format { video: None, audio: Some(audio()) };

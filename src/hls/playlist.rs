@@ -80,7 +80,7 @@ mod tests {
         text
     }
 
-    // H109
+    // H109: the packed form unpacks to the text.
     #[test]
     fn the_gzip_form_unpacks_to_the_text() {
         let lines = |n: u32| (0..n).map(|i| format!("s{}.m4s\n", i.wrapping_mul(2_654_435_761)));
@@ -92,7 +92,7 @@ mod tests {
         }
     }
 
-    // W5
+    // W5: the packed form is made once, whoever asks.
     #[test]
     fn the_gzip_form_is_made_once() {
         let text = Text::new("#EXTM3U\n".repeat(100), "1".to_owned());

@@ -37,7 +37,7 @@ fn stream(tracks: Tracks, rate: (u32, u32), gop: i64, seconds: i64, jitter: &[i6
 
 #[test]
 fn every_usual_rate_makes_regular_parts() {
-    // H12, H13, H52, H73, H74, H58 for a minute of each
+    // H12, H13, H52, H58, H73, H74: a minute of every usual rate keeps the laws of parts.
     let rates = [
         (24_000, 1_001),
         (24, 1),
@@ -100,7 +100,7 @@ fn offsets_within(cuts: &[Cut], steps: &[Step], tolerance: MediaTime) -> bool {
 
 #[test]
 fn segments_play_in_another_demuxer() {
-    // H51, H53
+    // H51, H53: a foreign demuxer finds every sample of every part.
     let cuts = cuts(&Settings::default(), &Limits::default(), &stream(BOTH, (30, 1), 60, 4, &[0]));
     let mut demuxer = shiguredo_mp4::demux::Fmp4SegmentDemuxer::new();
     let mut ours = 0;
@@ -230,7 +230,7 @@ proptest! {
         steps in any_steps(),
         gop_bytes_max in prop_oneof![Just(Limits::default().gop_bytes_max), 1_usize..100],
     ) {
-        // H12, H36, H39, H45, H52, H53, H55, H73, H74, H75
+        // H12, H36, H39, H45, H52, H53, H55, H73, H74, H75: any frames make lawful cuts.
         let limits = Limits { gop_bytes_max, ..Limits::default() };
         let cuts = cuts(&Settings::default(), &limits, &steps);
         if let Err(broken) = laws(&cuts) {
@@ -243,7 +243,7 @@ proptest! {
         jitter in prop::collection::vec(-9_i64..=9, 1..50),
         rate in 12_u32..61,
     ) {
-        // H58, H73, H74
+        // H58, H73, H74: stamps that jitter keep sound and picture together.
         let steps = stream(BOTH, (rate, 1), i64::from(rate) * 2, 8, &jitter);
         let cuts = cuts(&Settings::default(), &Limits::default(), &steps);
         if let Err(broken) = laws(&cuts) {

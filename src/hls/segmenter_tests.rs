@@ -86,6 +86,7 @@ fn short_gops_gather_and_jitter_does_not_matter() {
     assert!(lengths.iter().rev().skip(1).all(|length| (191..=193).contains(length)), "{lengths:?}");
 }
 
+// H14: the pictures are the length of a segment, and sound goes into the open part.
 #[test]
 fn audio_goes_into_the_open_part() {
     // The sound of the last 40 ms comes too late for the part and opens the next.
@@ -99,7 +100,7 @@ fn audio_goes_into_the_open_part() {
 
 #[test]
 fn frames_before_the_first_keyframe_are_dropped() {
-    // H54
+    // H54: the first segment begins with the first keyframe.
     let script = format!("p@0 a@5 p@40 a@26 {}", gop25(2, 4));
     check(BOTH, &script, "targets 2s 240ms | init 1 | open 100 | 80..160 v2! | close 80");
 }
@@ -120,7 +121,7 @@ fn a_new_run_is_a_discontinuity() {
 
 #[test]
 fn a_new_format_has_a_new_init_segment() {
-    // H35, H39, H40
+    // H35, H39, H40: a new format ends the segment, with a break and a new init segment.
     let script = format!("{} format {}", gop25(0, 4), gop25(4, 6));
     check(
         VIDEO,
@@ -132,7 +133,7 @@ fn a_new_format_has_a_new_init_segment() {
 
 #[test]
 fn an_encoder_away_is_a_gap() {
-    // H37
+    // H37: an encoder that is away is a gap of that length.
     let script = format!("{} gap@1000 gap@2900 run {}", gop25(0, 4), gop25(75, 77));
     check(
         VIDEO,
@@ -244,7 +245,7 @@ fn a_stated_keyframe_interval_makes_the_target() {
 
 #[test]
 fn a_gop_longer_than_the_target_is_cut_without_a_keyframe() {
-    // R24, H12, H66
+    // R24, H12, H66: a GOP longer than the target is cut without a keyframe, and stays within it.
     let script = gop25(0, 200) + &gop25(200, 210);
     let cuts = cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script));
     laws(&cuts).expect("lawful");
@@ -265,7 +266,7 @@ fn audio_alone_is_cut_by_time() {
 
 #[test]
 fn a_part_is_bounded_in_bytes() {
-    // R25
+    // R25: a part is bounded in bytes.
     let limits = Limits { gop_bytes_max: 1_000, ..Limits::default() };
     let maker = Maker::new(VIDEO);
     let steps: Vec<Step> = (0..100)

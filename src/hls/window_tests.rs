@@ -28,7 +28,7 @@ fn a_short_window_keeps_six_segments_and_three_targets() {
     assert_eq!((script.window.segment_count(), script.window.duration()), (12, secs(6)));
 }
 
-// H34
+// H34: a break that leaves the playlist is counted, and no other.
 #[test]
 fn a_dropped_discontinuity_is_counted() {
     let script = Script::new(1).run("S ! S + S S S S S");

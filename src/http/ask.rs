@@ -132,7 +132,7 @@ mod tests {
         HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
     }
 
-    /// H109
+    /// H109: packed text is sent to whoever accepts it, and to nobody else.
     #[test]
     fn gzip_is_sent_to_who_accepts_it() {
         for (field, expected) in [

@@ -98,14 +98,14 @@ mod tests {
         Directives { want: Some((MediaSeq(msn), part.map(PartIndex))), skip: None }
     }
 
-    /// H90
+    /// H90: a part without its segment is an error.
     #[test]
     fn a_part_needs_its_segment() {
         check("_HLS_part=1", Err(AskError::PartWithoutMsn));
         check("_HLS_part=0&_HLS_skip=YES", Err(AskError::PartWithoutMsn));
     }
 
-    /// H104
+    /// H104: directives work in any order and together.
     #[test]
     fn directives_work_in_any_order_and_together() {
         let all = Directives { skip: Some(Skip::Segments), ..want(7, Some(2)) };
@@ -118,7 +118,7 @@ mod tests {
         check("_HLS_msn=1&_HLS_part=99999999999", Ok(want(1, Some(u32::MAX))));
     }
 
-    /// H99
+    /// H99: bad values are told and unknown names ignored.
     #[test]
     fn bad_values_are_told_and_unknown_names_ignored() {
         for value in ["-1", "+1", "1.5", "abc", "", "111111111111111111111", "1%00", "%31", "1 "] {
@@ -133,7 +133,7 @@ mod tests {
         check("", Ok(Directives::default()));
     }
 
-    /// W18
+    /// W18: a repeated directive is an error, even with the same value.
     #[test]
     fn a_repeated_directive_is_an_error_even_with_the_same_value() {
         check("_HLS_msn=1&_HLS_msn=1", Err(AskError::Repeated(MSN)));

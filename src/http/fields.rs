@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(value.to_str().unwrap(), expected, "{keep:?} {keep_max:?}");
     }
 
-    /// G16, H111
+    /// G16, H111: nothing is kept past the next edge, nor longer than its kind allows.
     #[test]
     fn nothing_is_kept_past_the_next_edge() {
         let twelve = Keep::For(Duration::from_secs(12));

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(parse(Some(field.as_bytes()), len), expected, "{field:?} of {len}");
     }
 
-    /// H113
+    /// H113: every form of one range, cut to what is there.
     #[test]
     fn one_range() {
         check("bytes=0-0", 10, RangeAsk::Part(0..1));
@@ -87,7 +87,7 @@ mod tests {
         check("bytes=-1", 0, RangeAsk::Unsatisfiable);
     }
 
-    /// W22
+    /// W22: what is not one range gets the whole.
     #[test]
     fn what_is_not_one_range_gets_the_whole() {
         assert_eq!(parse(None, 10), RangeAsk::Whole);

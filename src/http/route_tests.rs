@@ -109,7 +109,7 @@ fn hostile_paths_are_not_found() {
     }
 }
 
-/// W18, W13
+/// W18, W13: query, pairs and address have their length, to the byte.
 #[test]
 fn query_and_address_are_bounded() {
     let limits = Limits::default();
@@ -128,7 +128,7 @@ fn query_and_address_are_bounded() {
     assert_eq!(route(&address), Err(RouteError::AddressTooLong { max }));
 }
 
-/// W23
+/// W23: only reading is allowed.
 #[test]
 fn only_reading_is_allowed() {
     let verb = |method: Method| {

@@ -86,7 +86,7 @@ mod tests {
         Hosts::new(&hosts).vet(&request.body(()).unwrap()).err()
     }
 
-    /// W15
+    /// W15: only listed hosts are served where a list is kept.
     #[test]
     fn only_listed_hosts_are_served_where_a_list_is_kept() {
         let ours = ["video.example", "[::1]"];

@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(inflow.read(&mut seen).await.unwrap(), head.len());
     }
 
-    /// W14
+    /// W14: a bare line feed is seen before any other reader could take it for an end.
     #[tokio::test]
     async fn a_bare_line_feed_is_seen() {
         for head in [&b"GET / HTTP/1.1\n\n"[..], b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", b"\n"] {

@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(pulse(1, 150, 33_333).advice(WANTED).len(), 1);
     }
 
-    // H61
+    // H61: a usual rate is recognised from times in milliseconds.
     #[test]
     fn a_usual_rate_is_recognised_from_millisecond_times() {
         for (frames, micros, rate) in

@@ -46,7 +46,7 @@ async fn all_waiters_get_one_version() {
     assert!(matches!(rendition.wait_for(next(&now)), Wait::Ready(_)));
 }
 
-// H93, H94, H95, H97
+// H93, H94, H95, H97: past the end, too far ahead and long gone are told by the newest version.
 #[tokio::test(start_paused = true)]
 async fn waits_are_judged_by_the_newest_version() {
     let stage = Stage::new();
@@ -109,7 +109,7 @@ async fn a_wait_is_small() {
     assert!(wait.bytes() < 512 && media.bytes() < 512, "{} {}", wait.bytes(), media.bytes());
 }
 
-// H83, H106, H107, H108
+// H83, H106, H107, H108: what is listed is there, what is hinted is held, all else is unknown.
 #[tokio::test(start_paused = true)]
 async fn a_hinted_part_is_held_until_it_is_whole() {
     let stage = Stage::new();

@@ -13,7 +13,7 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-// H17
+// H17: the first media sequence is above zero, and rises with time.
 #[test]
 fn the_first_media_sequence_is_above_zero_and_rises_with_time() {
     assert_eq!(first_msn(WallTime::from_unix_millis(0)), MediaSeq(1));
@@ -277,7 +277,7 @@ async fn stopping_ends_every_playlist() {
     assert!(text(&rendition.published().unwrap()).ends_with("#EXT-X-ENDLIST\n"));
 }
 
-// R25
+// R25: a window that cannot be kept ends its broadcast.
 #[tokio::test(start_paused = true)]
 async fn a_window_over_its_limit_ends_the_broadcast() {
     let limits = Limits { window_bytes_max: 100_000, ..Limits::default() };

@@ -182,7 +182,7 @@ mod tests {
         check(&[0x11, 0x94], "mp4a.40.2", 48_000, 2, 960);
     }
 
-    // H60
+    // H60: high efficiency is told by either signalling.
     #[test]
     fn high_efficiency_is_told_by_either_signalling() {
         // Hierarchical: object type 5 over LC at 24 kHz.

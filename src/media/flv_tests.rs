@@ -45,7 +45,7 @@ fn classic_tags() {
     assert_eq!(audio(&[&[0x2f], b"mp3"]).unwrap()[0].codec, AudioCodec::Mp3);
 }
 
-// R52
+// R52: an unknown codec is named by its FourCC.
 #[test]
 fn an_unknown_codec_is_named() {
     assert_eq!(video(&[&[0x12, 0]]), Err(TagError::VideoCodec(2)));
@@ -78,7 +78,7 @@ fn messages_without_media_hold_no_packets() {
     assert_eq!(audio(&[&[0x94], b"Opus", b"map"]), Ok(vec![]));
 }
 
-// R52
+// R52: offsets below a millisecond are bounded.
 #[test]
 fn nanosecond_offsets_are_bounded() {
     let tag = |offset: [u8; 3]| {
@@ -94,7 +94,7 @@ fn nanosecond_offsets_are_bounded() {
     assert_eq!(VideoTag::parse(body).unwrap().packets, tag([0, 0, 0]).packets);
 }
 
-// R52
+// R52: all tracks of a message are read.
 #[test]
 fn all_tracks_are_read() {
     let one = video(&[&[0x96, 0x03], b"avc1", &[3], b"abc"]);

@@ -67,7 +67,7 @@ fn every_40(count: i64) -> Vec<i64> {
     (0..count).map(|n| n * 40).collect()
 }
 
-// R20
+// R20: tracks that start at other values run together.
 #[test]
 fn tracks_with_other_start_values_run_together() {
     for (video, audio) in [(0, 1_000_000), (3_000_000_000, 7), (500, 500)] {
@@ -80,7 +80,7 @@ fn tracks_with_other_start_values_run_together() {
     }
 }
 
-// H58
+// H58: a small offset between the tracks is kept as it is.
 #[test]
 fn a_small_offset_between_tracks_is_kept() {
     let mut script = Script::new();
@@ -90,7 +90,7 @@ fn a_small_offset_between_tracks_is_kept() {
     assert_eq!(of(&out, TrackKind::Audio), [130, 170, 210]);
 }
 
-// R11
+// R11: the clock wraps and nobody sees it.
 #[test]
 fn the_clock_wraps_unseen() {
     let mut script = Script::new();
@@ -100,7 +100,7 @@ fn the_clock_wraps_unseen() {
     assert!(breaks(&out).is_empty());
 }
 
-// R21, R22
+// R21, R22: a jump of both tracks is one break and keeps their offset.
 #[test]
 fn a_jump_of_both_tracks_is_one_break_and_keeps_their_offset() {
     for (from, to) in [(0, 60_000), (60_000, 0), (10_000, 7_000)] {
@@ -115,7 +115,7 @@ fn a_jump_of_both_tracks_is_one_break_and_keeps_their_offset() {
     }
 }
 
-// R21
+// R21: a jump of the only track needs two frames to be believed.
 #[test]
 fn a_jump_of_a_lone_track_needs_two_frames() {
     let mut script = Script::new();
@@ -127,7 +127,7 @@ fn a_jump_of_a_lone_track_needs_two_frames() {
     assert_eq!(breaks(&out), [120]);
 }
 
-// R21
+// R21: a lone odd frame is put between its neighbours.
 #[test]
 fn a_single_odd_frame_is_put_between_its_neighbours() {
     let mut script = Script::new();
@@ -150,7 +150,7 @@ fn a_jump_of_one_track_alone_is_believed_after_a_second() {
     assert_eq!(breaks(&out), [400]);
 }
 
-// R22
+// R22: a small step back is clamped, and time still rises.
 #[test]
 fn a_small_step_back_is_clamped() {
     let mut script = Script::new();
@@ -158,7 +158,7 @@ fn a_small_step_back_is_clamped() {
     assert_eq!(of(&script.out(), TrackKind::Video), [0, 40, 41, 42, 80]);
 }
 
-// R23
+// R23: stamps that stand still are replaced by the frame rate.
 #[test]
 fn stamps_that_stand_still_are_replaced() {
     let mut script = Script::new();
@@ -175,7 +175,7 @@ fn stamps_that_stand_still_are_replaced() {
     assert!(script.findings().contains(&Finding::NoTimestamps { track: TrackKind::Video }));
 }
 
-// R27
+// R27: a track that pauses is no jump while the other goes on.
 #[test]
 fn a_track_that_pauses_is_no_jump_while_the_other_goes_on() {
     let mut script = Script::new();
@@ -206,7 +206,7 @@ fn what_is_held_is_bounded() {
 }
 
 proptest! {
-    // R22, H55
+    // R22, H55: whatever times are sent, those that come out rise.
     #[test]
     fn hostile_times_rise_strictly(
         frames in prop::collection::vec((any::<bool>(), hostile_stamp(), 0_u64..300), 1..300),

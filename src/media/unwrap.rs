@@ -43,7 +43,7 @@ mod tests {
         stamps.iter().map(|&stamp| unwrap.next(stamp).as_micros() / 1_000).collect()
     }
 
-    // R11
+    // R11: a clock of 32 bits wraps without a jump.
     #[test]
     fn clocks_wrap_without_a_jump() {
         let start = u32::MAX - 9_999;

@@ -75,7 +75,7 @@ mod tests {
         }
     }
 
-    // R33
+    // R33: the key is found wherever an encoder may put it, by one rule.
     #[test]
     fn the_key_wherever_an_encoder_puts_it() {
         let url = "rtmp://host/live";
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    // R33
+    // R33: a key has a length and a charset before anybody looks it up.
     #[test]
     fn a_key_has_a_length_and_a_charset() {
         let longest = "k".repeat(256);

@@ -90,7 +90,7 @@ mod tests {
             .collect()
     }
 
-    // R14
+    // R14: parts of an aggregate keep their distance from the first.
     #[test]
     fn parts_keep_their_distance_from_the_first() {
         let bytes = [part(9, 1_000, b"one"), part(8, 1_023, b"two"), part(9, 990, b"")].concat();

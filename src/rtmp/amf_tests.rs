@@ -24,7 +24,7 @@ fn nested_objects(depth: usize) -> Vec<u8> {
     bytes
 }
 
-// R28, Q1: E5, 3,200 objects in 12.8 kB, and the same with arrays.
+// R28, Q1: 3,200 objects within each other in 12.8 kB, and the same with arrays.
 #[test]
 fn depth_has_a_ceiling_and_costs_no_stack() {
     assert_eq!(read(&nested_objects(16)).error, None);
@@ -39,7 +39,7 @@ fn depth_has_a_ceiling_and_costs_no_stack() {
     assert_eq!(parsed.error, Some(AmfError::TooManyValues { max: 1_000 }));
 }
 
-// R28, Q9: E6, a message of nulls.
+// R28, Q9: a message of nulls has a ceiling of values.
 #[test]
 fn values_have_a_ceiling() {
     assert_eq!(read(&[5].repeat(1_000)).values.len(), 1_000);
@@ -51,7 +51,7 @@ fn values_have_a_ceiling() {
     assert_eq!(read(&in_array).error, Some(AmfError::TooManyValues { max: 1_000 }));
 }
 
-// R28
+// R28: strings have a ceiling, at the very byte.
 #[test]
 fn strings_have_a_ceiling() {
     let at = "x".repeat(16 * 1024);
@@ -63,7 +63,7 @@ fn strings_have_a_ceiling() {
     assert!(read(&claims).error.is_some_and(|error| error.is_ceiling()));
 }
 
-// R29
+// R29: a count that lies reserves no memory.
 #[test]
 fn counts_are_hints() {
     let mut array = vec![8, 0xFF, 0xFF, 0xFF, 0xFF];
@@ -74,7 +74,7 @@ fn counts_are_hints() {
     assert_eq!(values(&[10, 0, 0, 0, 0]), [Value::Array(Vec::new())]);
 }
 
-// R29
+// R29: of equal names the last one wins.
 #[test]
 fn of_equal_names_the_last_wins() {
     let mut bytes = vec![3];

@@ -49,7 +49,7 @@ async fn a_wrong_key_is_denied_after_a_fixed_time() {
     assert_eq!(encoder.end().await.0, Cause::KeyMissing);
 }
 
-// R42
+// R42: guessing closes an address, whoever comes from it.
 #[tokio::test(start_paused = true)]
 async fn guessing_closes_an_address_for_ten_minutes() {
     let mut world = World::open().await;
@@ -221,7 +221,7 @@ async fn a_second_publisher_may_be_refused_until_the_first_is_lost() {
     assert_eq!(world.broadcast_id(), id);
 }
 
-// R47
+// R47: a lost publisher goes on with the broadcast it had.
 #[tokio::test(start_paused = true)]
 async fn a_lost_publisher_comes_back_to_its_broadcast() {
     let mut world = World::open().await;
@@ -337,7 +337,7 @@ async fn a_silent_publisher_is_stale() {
     assert_eq!(encoder.end().await.0, Cause::Silent);
 }
 
-// R3
+// R3: every step before media has its time.
 #[tokio::test(start_paused = true)]
 async fn every_step_has_its_time() {
     let mut world = World::open().await;
@@ -365,7 +365,7 @@ async fn a_slow_handshake_is_cut_off() {
     assert_eq!(server.await.unwrap().cause, Cause::HandshakeTimeout);
 }
 
-// D35, R53
+// D35, R53: a stop ends publications as draining, and asks capable encoders to reconnect.
 #[tokio::test(start_paused = true)]
 async fn stopping_ends_publications_as_draining() {
     let mut world = World::open().await;

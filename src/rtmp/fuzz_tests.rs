@@ -12,19 +12,19 @@ fn an_unchanged_script_is_played() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    // Z2
+    // Z2: any script of bytes ends in messages or one error, however it is cut.
     #[test]
     fn wire(bytes in proptest::collection::vec(any::<u8>(), 0..4_000)) {
         fuzz_rtmp::wire(&bytes);
     }
 
-    // Z3, with bytes that are mostly markers.
+    // Z3: bytes that are mostly markers are read within the ceilings.
     #[test]
     fn amf(bytes in proptest::collection::vec(prop_oneof![0..18_u8, any::<u8>()], 0..1_000)) {
         fuzz_rtmp::amf(&bytes);
     }
 
-    // Z4
+    // Z4: a good publish with changed bytes is answered in proportion.
     #[test]
     fn session(changes in proptest::collection::vec(any::<u8>(), 0..60)) {
         fuzz_rtmp::session(&changes);

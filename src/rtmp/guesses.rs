@@ -88,7 +88,7 @@ mod tests {
         MonoTime::from_start(Duration::from_secs(seconds))
     }
 
-    // R42
+    // R42: ten wrong keys in a minute close an address for ten minutes.
     #[test]
     fn ten_wrong_keys_in_a_minute_cost_ten_minutes() {
         let mut guesses = Guesses::new(&Limits::default());

@@ -155,7 +155,7 @@ mod tests {
         assert!(matches!(done, HandshakeProcessResult::Completed { .. }));
     }
 
-    // R1
+    // R1: other versions are seen in the first byte.
     #[test]
     fn other_versions_are_seen_in_the_first_byte() {
         for version in [0, 2, 4, 6, 8, 0x16, b'G', 0xFF] {

@@ -19,8 +19,8 @@ const DATA: u8 = 18;
 /// A line of its own, colours, another label, and letters that run backwards.
 const EVIL: &str = "x\nERROR forged\r\u{1b}[31m\"} 1\\\u{202e}evil";
 
-// R55: neither app nor stream name nor anything else an encoder says of itself stands in the log
-// or in a label as it came.
+// R55, W57: neither app nor stream name nor anything else an encoder says of itself stands in the
+// log or in a label as it came.
 #[tokio::test(start_paused = true)]
 async fn hostile_names_are_in_no_log_line_and_no_label() {
     let log = Log::listen();

@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(lock(&book.strangers).len(), 1);
     }
 
-    // G19
+    // G19: a storm of refusals is told in few lines.
     #[test]
     fn a_storm_is_told_in_few_lines() {
         let book = Logbook::default();

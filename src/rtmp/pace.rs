@@ -143,7 +143,7 @@ mod tests {
         Pace::new(&Limits { ingest_burst: Duration::from_secs(6), ..Limits::default() })
     }
 
-    // R48
+    // R48: a file that is sent at once is slowed to four times real time.
     #[test]
     fn a_file_sent_at_once_is_slowed_to_four_times_real_time() {
         let mut pace = pace();
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    // R48
+    // R48: media that falls behind is told once for each time it does.
     #[test]
     fn media_that_falls_behind_is_told_once_for_each_time() {
         let mut pace = pace();

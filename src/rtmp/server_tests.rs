@@ -96,7 +96,7 @@ async fn dial_tls(
     connector.connect(ServerName::try_from("localhost").unwrap(), stream).await
 }
 
-// R51
+// R51: RTMP within TLS, and plain RTMP on its port closed at once.
 #[tokio::test]
 async fn rtmps() {
     let (acceptor, connector) = certificate();
@@ -129,7 +129,7 @@ async fn sockets_give_up_on_a_vanished_peer() {
     assert!(socket.tcp_nodelay().unwrap());
 }
 
-// R51
+// R51: handshakes have a limit, and each its time.
 #[tokio::test]
 async fn tls_handshakes_have_a_limit_and_a_time() {
     let (acceptor, connector) = certificate();

@@ -1,6 +1,6 @@
 use super::*;
 
-// R28, Q1, Q9
+// R28, Q1, Q9: a message above a ceiling of AMF0 ends the session.
 #[test]
 fn amf_above_a_ceiling_ends_the_session() {
     for payload in [[3, 0, 1, b'a'].repeat(3_200), [5].repeat(2_000), vec![5; 70_000]] {
@@ -11,7 +11,7 @@ fn amf_above_a_ceiling_ends_the_session() {
     }
 }
 
-// R14
+// R14, Q15: an aggregate is unpacked into its media, up to a ceiling.
 #[test]
 fn an_aggregate_is_media_within_a_ceiling() {
     let part = [9, 0, 0, 1, 0, 0, 5, 0, 0, 0, 0, 0x17, 0, 0, 0, 12];
@@ -50,7 +50,7 @@ fn acknowledgements_carry_the_total() {
     assert_eq!(peer.read(), ["WindowAcknowledgement 4096"]);
 }
 
-// R13
+// R13: pings are sent and answered.
 #[test]
 fn pings_both_ways() {
     let mut peer = Peer::publishing();

@@ -118,7 +118,7 @@ fn asked(peer: &mut Peer) -> PublishAsked {
     }
 }
 
-// The order of commands as OBS, FFmpeg, GStreamer and librtmp send them.
+// R37: the order of commands as OBS, FFmpeg, GStreamer and librtmp send them, all answered.
 #[test]
 fn encoders_are_answered_in_their_own_order() {
     let start = ["event 0 1", "1: onStatus 0 null status NetStream.Publish.Start"];
@@ -198,7 +198,7 @@ fn connect_is_answered_with_capabilities() {
     assert_eq!(server.number("capsEx"), Some(7.0));
 }
 
-// R33
+// R33: the key may stand in the app, and is the same key there.
 #[test]
 fn the_key_may_stand_in_the_app() {
     let mut peer = Peer::new();
@@ -232,7 +232,7 @@ fn an_unknown_app_is_refused_twice() {
     );
 }
 
-// R34, Q14
+// R34, Q14: publish without a type, or for a recording, is live.
 #[test]
 fn publish_without_a_type_or_with_an_old_one() {
     for (kind, recording) in [
@@ -274,7 +274,7 @@ fn the_key_is_never_sent_back() {
     assert!(!format!("{:?}", peer.session).contains("SECRET"));
 }
 
-// R32
+// R32: a command out of order is answered with an error and does nothing.
 #[test]
 fn what_comes_out_of_order_is_an_error() {
     let error =
@@ -296,7 +296,7 @@ fn what_comes_out_of_order_is_an_error() {
     assert_eq!(peer.session.next_event(), None);
 }
 
-// R32, Q10
+// R32, Q10: twenty errors are the end, and streams are bounded however often they are asked for.
 #[test]
 fn twenty_errors_and_eight_streams() {
     let mut peer = Peer::connected();
@@ -321,7 +321,7 @@ fn twenty_errors_and_eight_streams() {
     assert!(peer.session.streams.is_empty());
 }
 
-// R35
+// R35: whoever asks to play is told that there is nothing.
 #[test]
 fn nothing_is_played() {
     let mut peer = Peer::connected();
@@ -333,7 +333,7 @@ fn nothing_is_played() {
     assert_eq!(peer.read(), ["1: onStatus 0 null error NetStream.Play.StreamNotFound"]);
 }
 
-// R38, Q14
+// R38, Q14: every way to end a publication ends it, once.
 #[test]
 fn every_way_to_end_a_publication() {
     let name = |text: &str| [Value::from(text), Value::from(0.0), Value::Null].to_vec();
@@ -360,7 +360,7 @@ fn every_way_to_end_a_publication() {
     assert_eq!(peer.session.next_event(), None, "another stream");
 }
 
-// R40
+// R40: a publication may follow the end of the first on one connection.
 #[test]
 fn a_second_publish_after_the_end_of_the_first() {
     let mut peer = Peer::publishing();
@@ -370,7 +370,7 @@ fn a_second_publish_after_the_end_of_the_first() {
     assert_eq!(asked(&mut peer).key, Ok(Secret::new(KEY)));
 }
 
-// R30, R31, Q1-Q3, Q12: none of this ends a session, and E1 to E4 of the defects are here.
+// R30, R31, Q2, Q3, Q12: none of this ends a session.
 #[test]
 fn odd_messages_are_skipped_or_answered() {
     let mut peer = Peer::publishing();

@@ -93,7 +93,7 @@ mod tests {
         }
     }
 
-    // R41
+    // R41: connections have a ceiling in all and for one address.
     #[test]
     fn in_all_and_from_one_address() {
         let slots = Slots::new(&limits());
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(take("192.0.2.10").unwrap_err(), Cause::ConnectionsFull);
     }
 
-    // R41
+    // R41: so many are accepted in a second and no more.
     #[test]
     fn new_ones_in_a_second() {
         let slots = Slots::new(&Limits { rtmp_accepts_per_second_max: 3, ..limits() });

@@ -108,7 +108,7 @@ fn every_variant_has_an_example() {
     assert_eq!(count(|cause| matches!(cause, Cause::Media(_))), media);
 }
 
-// R56
+// R56: every reason for an end has a label, a blame and a text.
 #[test]
 fn every_cause_has_a_label_a_blame_and_a_text() {
     let examples = examples();
@@ -122,7 +122,7 @@ fn every_cause_has_a_label_a_blame_and_a_text() {
     }
 }
 
-// R36 and the refusals of the closing: codes that encoders act on, texts that fit.
+// R36, Q13: a refusal comes where encoders look, with codes they act on and texts that fit.
 #[test]
 fn what_the_peer_is_told() {
     const FATAL_FOR_OBS: &[&str] = &[

@@ -66,7 +66,7 @@ fn numbered(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|i| seed.wrapping_add(i.to_le_bytes()[0])).collect()
 }
 
-// R5, Q4: E7 and E8 of the measured defects of the public library.
+// R5, Q4: messages that interleave keep their own bytes, kinds and times.
 #[test]
 fn an_audio_message_between_the_chunks_of_a_video_message() {
     for audio_bytes in [50_usize, 120, 128] {
@@ -88,7 +88,7 @@ fn an_audio_message_between_the_chunks_of_a_video_message() {
     }
 }
 
-// R6, Q5: E9, a shorter message begun on a chunk stream in mid-message.
+// R6, Q5: a shorter message begun on a chunk stream in mid-message.
 #[test]
 fn a_new_header_in_mid_message_ends_the_connection() {
     let begun = full(4, 0, 300, 9, &[0; 128]);
@@ -101,7 +101,7 @@ fn a_new_header_in_mid_message_ends_the_connection() {
     }
 }
 
-// R7
+// R7: a header that leans on one that never came ends the connection.
 #[test]
 fn a_compressed_header_needs_a_full_one_before_it() {
     for first in [0x44, 0x84, 0xC4] {
@@ -129,7 +129,7 @@ fn abort_discards_one_unfinished_message() {
     assert_eq!(&messages[1].payload[..], [2; 200]);
 }
 
-// R8, Q15
+// R8, Q15: every size from 1 on is taken; 0 and the top bit are not.
 #[test]
 fn chunk_sizes() {
     for bad in [0, 0x8000_0000, 0xFFFF_FFFF] {
@@ -167,7 +167,7 @@ fn a_chunk_size_set_in_the_middle_of_a_message() {
     assert_eq!((end, &messages[0].payload[..]), (Ok(()), &payload[..]));
 }
 
-// R8
+// R8: chunks that cost more than they carry have a budget for each second.
 #[test]
 fn tiny_chunks_have_a_budget_by_the_second() {
     let limits = Limits { tiny_chunks_per_second_max: 50, ..Limits::default() };
@@ -192,7 +192,7 @@ fn tiny_chunks_have_a_budget_by_the_second() {
     }
 }
 
-// R4
+// R4, R26: messages are small before a key is accepted, and have a ceiling after it.
 #[test]
 fn ceilings_rise_when_publish_is_accepted() {
     let limits = Limits::default();
@@ -240,7 +240,7 @@ fn unfinished_messages_of_a_publisher_have_a_ceiling_together() {
     assert_eq!(end, Err(WireError::PartialTooLarge { bytes, max }));
 }
 
-// R5
+// R5: there are 64 chunk streams and no more.
 #[test]
 fn sixty_four_chunk_streams_and_no_more() {
     // Ids from 64 on take two bytes in the basic header, from 320 on three.
@@ -308,7 +308,7 @@ fn the_end_of_a_message_without_the_repeated_field_is_not_held_back() {
     }
 }
 
-// R10, Q7
+// R10, Q7: an extended delta below 0xFFFFFF is a delta like any other.
 #[test]
 fn an_extended_delta_may_be_small() {
     let mut bytes = full(4, 1_000, 1, 9, b"a");
@@ -320,7 +320,7 @@ fn an_extended_delta_may_be_small() {
     assert_eq!(times, [1_000, 1_040, 1_042, 1_044]);
 }
 
-// R11
+// R11: a time past 32 bits begins again at zero.
 #[test]
 fn timestamps_wrap_at_32_bits() {
     let mut bytes = full(4, u32::MAX - 9, 1, 9, b"a");

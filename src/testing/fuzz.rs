@@ -226,7 +226,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
-        // R20 to R26, H55
+        // R20-R26, H55: times rise and memory is bounded, whatever is sent.
         #[test]
         fn publishers(script in prop::collection::vec(any::<u8>(), 0..3_000)) {
             intake(&script);

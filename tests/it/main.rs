@@ -6,6 +6,7 @@ mod copies;
 mod fuzz;
 mod memory;
 mod road;
+mod rules;
 mod service;
 mod sync;
 mod tidy;

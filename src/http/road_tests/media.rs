@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// H32, H108, H111, H113, H114: segments, parts and init segments.
+/// H32, H108, H111, H113, H114, H115: segments, parts and init segments come at once, from where
+/// they are asked for, whole or the asked range.
 #[tokio::test(start_paused = true)]
 async fn media_is_sent_whole_and_in_ranges() {
     let (world, _encoder, address) = World::playing(Setup::default()).await;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// W21, W23: methods.
+/// W21, W23: other methods are refused, and any origin may read without credentials.
 #[tokio::test(start_paused = true)]
 async fn other_methods_are_refused_and_preflights_answered() {
     let world = World::new().await;
@@ -19,7 +19,7 @@ async fn other_methods_are_refused_and_preflights_answered() {
     assert_eq!(reply.field("access-control-max-age"), Some("86400"));
 }
 
-/// W19, W29, W30: pages.
+/// W19, W29, W30: pages forbid what they do not need, and say how long they may be kept.
 #[tokio::test(start_paused = true)]
 async fn pages_are_guarded() {
     let world = World::new().await;
@@ -96,7 +96,7 @@ async fn unkeyed_fields_change_nothing() {
     }
 }
 
-/// W15
+/// W15: a host that is not listed is misdirected.
 #[tokio::test(start_paused = true)]
 async fn only_listed_hosts_are_answered() {
     let settings = Settings { hosts: vec!["video.example".to_owned()], ..Settings::default() };
@@ -105,7 +105,7 @@ async fn only_listed_hosts_are_answered() {
     assert_eq!((reply.status, reply.problem().as_str()), (421, "host-unknown"));
 }
 
-/// D38
+/// D38: ready is not the same as alive, and draining is for good.
 #[tokio::test(start_paused = true)]
 async fn ready_is_not_the_same_as_alive() {
     let world = World::new().await;

@@ -139,7 +139,7 @@ async fn closes_after(io: &mut DuplexStream) -> u64 {
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// W7
+/// W7: what passes when accepting fails is told from what does not.
 #[test]
 fn troubles_of_accept() {
     for (code, expected) in [
@@ -263,7 +263,7 @@ async fn bodies_are_not_taken() {
     assert!(said.starts_with("HTTP/1.1 415 "), "{said}");
 }
 
-/// W13
+/// W13: lines and heads of requests have a length.
 #[tokio::test(start_paused = true)]
 async fn heads_are_bounded() {
     let rig = Rig::new(Limits::default());

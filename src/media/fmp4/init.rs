@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_trak_and_a_trex_for_each_track_and_no_sample() {
-        // H49, H50
+        // H49, H50: the tracks, no durations, a movie extends box, and no sample.
         let moov = moov(&Format { video: Some(avc()), audio: Some(aac()) });
         assert_eq!(moov.mvhd_box.duration, 0);
         let ids: Vec<u32> = moov.trak_boxes.iter().map(|trak| trak.tkhd_box.track_id).collect();
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn records_go_in_as_received() {
-        // H60
+        // H60: the records of the encoder go in as they were received.
         let bytes = init_segment(&Format { video: Some(avc()), audio: Some(aac()) });
         assert!(contains(&bytes, &avc().record));
         assert!(contains(&bytes, &aac().record));

@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_part_reads_back() {
-        // H51, H55
+        // H51, H55: decode times, lengths and offsets read back as they were written.
         let runs = two_tracks();
         let part = write_part(7, &runs);
         let read = reader::read_part(&part).expect("well formed");

@@ -62,7 +62,7 @@ macro_rules! file {
     };
 }
 
-// R52, H60, H61
+// R52, H60, H61: what FFmpeg writes of each codec is read, named and measured.
 #[test]
 fn every_codec_of_ffmpeg() {
     check(file!("avc_aac"), "avc1.64000a 66x38 Some((30, 1)), mp4a.40.2 48000 1", 1_024, 48_000);
@@ -73,7 +73,7 @@ fn every_codec_of_ffmpeg() {
     check(file!("vp9_ac3"), "vp09.00.10.08 66x38 None, ac-3 48000 1", 1_536, 48_000);
 }
 
-// R52
+// R52: of two tracks of sound the first is used.
 #[test]
 fn of_two_audio_tracks_the_first_is_used() {
     let format = "avc1.64000a 66x38 Some((30, 1)), mp4a.40.2 48000 1";

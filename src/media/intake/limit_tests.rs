@@ -4,7 +4,7 @@ use super::tests::{Publisher, other_avc_config};
 use super::*;
 use crate::testing::clips;
 
-// R19
+// R19: ten configurations in a minute are the limit.
 #[test]
 fn configurations_may_change_ten_times_a_minute() {
     let mut publisher = Publisher::new();
@@ -20,7 +20,7 @@ fn configurations_may_change_ten_times_a_minute() {
     assert_eq!(error.as_str(), "too_many_config_changes");
 }
 
-// R24
+// R24: the broadcaster hears of keyframes that are far apart.
 #[test]
 fn the_broadcaster_hears_of_long_keyframe_intervals() {
     let mut publisher = Publisher::new();
@@ -29,7 +29,7 @@ fn the_broadcaster_hears_of_long_keyframe_intervals() {
     assert_eq!(publisher.notices, ["keyframe_interval"]);
 }
 
-// R24
+// R24: a minute without a keyframe is the end.
 #[test]
 fn a_minute_without_keyframe_is_the_end() {
     let mut publisher = Publisher::new();
@@ -39,7 +39,7 @@ fn a_minute_without_keyframe_is_the_end() {
     assert_eq!(error.as_str(), "no_keyframe");
 }
 
-// R25
+// R25: a GOP without end is the end at its limit of bytes.
 #[test]
 fn an_endless_gop_is_the_end() {
     let limits = Limits { gop_bytes_max: 10_000, ..Limits::default() };
@@ -71,7 +71,7 @@ fn a_fast_stream_without_keyframes_ends_within_its_bytes() {
     assert!(frame < 3 * 25, "{frame} frames");
 }
 
-// R26
+// R26: a frame one byte too large is the end, and so are too many in a second.
 #[test]
 fn large_frames_and_floods_are_the_end() {
     let limits = Limits { frame_bytes_max: 10_000, ..Limits::default() };

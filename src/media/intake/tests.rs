@@ -135,7 +135,7 @@ fn with_both_configurations_it_starts_at_the_first_keyframe() {
     assert!(publisher.notices.is_empty(), "{:?}", publisher.notices);
 }
 
-// H58, H59
+// H58, H59: what comes before the keyframe is left out, of both tracks.
 #[test]
 fn what_comes_before_the_keyframe_is_left_out() {
     let mut publisher = Publisher::new();
@@ -169,7 +169,7 @@ fn the_broadcast_begins_with_the_keyframe_even_if_later_audio_came_first() {
     assert_eq!(publisher.text(3), "V0 a300");
 }
 
-// R15, both orders
+// R15: sound waits for its configuration, which may come in either order, but not for ever.
 #[test]
 fn audio_waits_for_its_configuration_but_not_for_ever() {
     let mut publisher = Publisher::new();
@@ -194,7 +194,7 @@ fn audio_waits_for_its_configuration_but_not_for_ever() {
     assert!((2_500..2_530).contains(&first), "{first}");
 }
 
-// R15
+// R15: sound whose configuration makes no sense is left out.
 #[test]
 fn audio_with_a_malformed_configuration_is_left_out() {
     let mut publisher = Publisher::new();
@@ -205,7 +205,7 @@ fn audio_with_a_malformed_configuration_is_left_out() {
     assert_eq!(publisher.notices, ["bad_config", "audio_config_missing"]);
 }
 
-// R16
+// R16: pictures without configuration are dropped, told at 5 s and ended at 30 s.
 #[test]
 fn video_without_configuration_is_dropped_then_ends_the_publication() {
     let mut publisher = Publisher::new();
@@ -221,7 +221,7 @@ fn video_without_configuration_is_dropped_then_ends_the_publication() {
     assert_eq!(error, IntakeError::NoVideoConfig { waited: Duration::from_secs(30) });
 }
 
-// R17
+// R17: sound alone starts by itself; pictures that come later are a new format.
 #[test]
 fn audio_alone_starts_after_three_seconds_or_when_metadata_says_so() {
     let mut publisher = Publisher::new();
@@ -249,7 +249,7 @@ fn audio_alone_starts_after_three_seconds_or_when_metadata_says_so() {
     assert_eq!(publisher.text(2), "a0");
 }
 
-// R18
+// R18: pictures alone start by themselves, or at once when metadata says so.
 #[test]
 fn video_alone_starts_after_three_seconds_or_when_metadata_says_so() {
     let mut publisher = Publisher::new();
@@ -283,7 +283,7 @@ fn metadata_is_only_a_hint() {
     assert_eq!(*publisher.formats()[0], *clips::format());
 }
 
-// R19
+// R19: the same configuration again is nothing.
 #[test]
 fn the_same_configuration_again_is_nothing() {
     let mut publisher = Publisher::new();
@@ -295,7 +295,7 @@ fn the_same_configuration_again_is_nothing() {
     assert_eq!(publisher.formats().len(), 1);
 }
 
-// R19
+// R19: another configuration is a new format from the next keyframe on.
 #[test]
 fn another_configuration_is_a_new_format_from_the_next_keyframe_on() {
     let mut publisher = Publisher::new();
@@ -326,7 +326,7 @@ fn the_end_of_a_sequence_is_ignored() {
     assert_eq!(publisher.frames.iter().filter(|f| f.track == TrackKind::Video).count(), 50);
 }
 
-// R21
+// R21: a jump in time is a new run from the next keyframe on.
 #[test]
 fn a_time_jump_is_a_new_run_from_the_next_keyframe_on() {
     let mut publisher = Publisher::new();
@@ -366,7 +366,7 @@ fn breaks_are_200_ms_apart_however_often_the_time_jumps() {
     assert!(begins[1..].windows(2).all(|pair| pair[1] - pair[0] >= 200), "{begins:?}");
 }
 
-// R52
+// R52: a codec that is none of ours is named.
 #[test]
 fn a_codec_that_is_none_of_ours_is_named() {
     let error = Publisher::new().video(Bytes::from_static(b"\x90vvc1....")).unwrap_err();
@@ -380,7 +380,7 @@ fn a_codec_that_is_none_of_ours_is_named() {
     assert_eq!(publisher.notices, ["audio_codec_not_supported"]);
 }
 
-// R52
+// R52: of several tracks the first is used.
 #[test]
 fn the_first_track_is_used() {
     let mut publisher = Publisher::new();
@@ -434,7 +434,7 @@ fn presentation_follows_composition_and_never_precedes_decoding() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    // H55, R22
+    // H55, R22: whatever is sent, times rise and runs never fall.
     #[test]
     fn whatever_is_sent_times_rise_and_runs_never_fall(
         sent in prop::collection::vec((0_u8..8, any::<u32>(), 0_u64..500), 1..200),
