@@ -58,7 +58,7 @@ fn length_size_of(byte: u8) -> usize {
 }
 
 /// Whether a frame decodes alone: it holds an IDR slice. `None` when its lengths are broken.
-pub(super) fn is_keyframe(frame: &[u8], length_size: usize) -> Option<bool> {
+pub(crate) fn is_keyframe(frame: &[u8], length_size: usize) -> Option<bool> {
     let mut idr = false;
     for_each_nal(frame, length_size, |nal| {
         idr |= nal.first().is_some_and(|head| head & 0x1f == NAL_IDR);

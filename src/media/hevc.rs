@@ -54,7 +54,7 @@ fn length_size_of(byte: u8) -> usize {
 
 /// Whether a frame decodes alone: it holds a slice of an IRAP picture. `None` when its lengths
 /// are broken.
-pub(super) fn is_keyframe(frame: &[u8], length_size: usize) -> Option<bool> {
+pub(crate) fn is_keyframe(frame: &[u8], length_size: usize) -> Option<bool> {
     let mut irap = false;
     for_each_nal(frame, length_size, |nal| {
         irap |= nal.first().is_some_and(|head| NAL_IRAP.contains(&nal_type(*head)));

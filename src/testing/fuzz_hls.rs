@@ -26,16 +26,17 @@ const CUTS_MAX: usize = 20_000;
 ///
 /// # Panics
 /// When a playlist breaks a rule, a part cannot be read, or one frame lists parts without end.
-pub fn segmenter(script: &[u8]) {
+/// `each` is given every version of the playlist.
+pub fn segmenter(script: &[u8], mut each: impl FnMut(&str)) {
     let Some((&how, script)) = script.split_first() else { return };
     let mut broadcast = Broadcast::new(how);
     for step in script.chunks_exact(3) {
         let &[what, later, much] = step else { continue };
         broadcast.take(what, later.into(), much);
-        broadcast.judge();
+        broadcast.judge(&mut each);
     }
     broadcast.segmenter.finish(&mut broadcast.cuts);
-    broadcast.judge();
+    broadcast.judge(&mut each);
 }
 
 struct Broadcast {
@@ -130,7 +131,7 @@ impl Broadcast {
     }
 
     /// Reads what was cut, applies it, and judges the playlist after each batch.
-    fn judge(&mut self) {
+    fn judge(&mut self, each: &mut impl FnMut(&str)) {
         if self.cuts.is_empty() {
             return;
         }
@@ -145,6 +146,7 @@ impl Broadcast {
         assert!(self.read <= self.pushed, "{} samples of {} frames", self.read, self.pushed);
         if self.window.edge().last_msn().is_some() {
             self.judge_playlist();
+            each(self.last.as_deref().unwrap_or_default());
         }
     }
 

@@ -2,13 +2,15 @@
 //! is one call into `testing`; what must hold is asserted there.
 
 mod http;
+mod playlist;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ghostlight::testing::{fuzz, fuzz_hls, fuzz_http, fuzz_rtmp};
+use ghostlight::testing::{fuzz, fuzz_chunks, fuzz_http, fuzz_mp4, fuzz_rtmp, fuzz_tags};
 
 type Target = fn(&[u8]);
 
@@ -17,17 +19,23 @@ type Target = fn(&[u8]);
 const TARGETS: &[(&str, Target, u32, &[&str])] = &[
     ("handshake", fuzz_rtmp::handshake, 300, &["Z1"]),
     ("wire", fuzz_rtmp::wire, 2_000, &["Z2"]),
+    ("chunks", fuzz_chunks::chunks, 500, &["Z2"]),
     ("amf", fuzz_rtmp::amf, 2_000, &["Z3"]),
     ("session", fuzz_rtmp::session, 200, &["Z4"]),
     ("conn", fuzz_rtmp::conn, 400, &["Z2", "Z3", "Z4"]),
     ("flv_tag", fuzz::flv_tag, 3_000, &["Z5"]),
+    ("enhanced", fuzz_tags::enhanced, 2_000, &["Z5"]),
     ("flv_file", fuzz::flv_file, 1_000, &["Z5"]),
-    ("codec_config", fuzz::codec_config, 3_000, &["Z6"]),
+    ("codec_config", playlist::codec_config, 3_000, &["Z6", "Z10"]),
+    ("nal", fuzz_tags::nal, 300, &["Z7"]),
     ("intake", fuzz::intake, 200, &["Z8"]),
-    ("segmenter", fuzz_hls::segmenter, 60, &["Z8", "Z11"]),
+    ("segmenter", playlist::segmenter, 60, &["Z8", "Z10", "Z11"]),
+    ("fmp4", fuzz_mp4::fmp4, 1_000, &["Z9"]),
     ("route", fuzz_http::route, 2_000, &["Z12"]),
     ("query", fuzz_http::query, 2_000, &["Z12"]),
     ("http", http::http, 200, &["Z13"]),
+    ("h2", http::h2, 150, &["Z13"]),
+    ("tls", http::tls, 40, &["Z13"]),
 ];
 
 /// The same mutations in every run: a failure is found again.
@@ -164,12 +172,12 @@ fn run_mutations(name: &str, target: Target, seed: u64, count: u32) {
     }
 }
 
-/// Z1-Z6, Z8, Z11-Z13: every kind of bytes has a target.
+/// Z1-Z13: every kind of bytes has a target.
 #[test]
 fn every_kind_of_bytes_has_a_target() {
     let kinds: BTreeSet<_> = TARGETS.iter().flat_map(|(.., kinds)| *kinds).copied().collect();
-    let expected = ["Z1", "Z2", "Z3", "Z4", "Z5", "Z6", "Z8", "Z11", "Z12", "Z13"];
-    assert_eq!(kinds, BTreeSet::from(expected));
+    let expected: Vec<_> = (1..=13).map(|number| format!("Z{number}")).collect();
+    assert_eq!(kinds, expected.iter().map(String::as_str).collect());
 }
 
 #[test]
@@ -202,14 +210,32 @@ fn some_mutations_of_every_input_are_judged() {
     }
 }
 
-/// `cargo test --release --test it -- --ignored many_mutations`: a thousand times as many, with
-/// other seeds.
+/// How long each target runs in the long run, unless `GHOSTLIGHT_FUZZ_SECONDS` says otherwise.
+const LONG_RUN: Duration = Duration::from_secs(60);
+
+/// `GHOSTLIGHT_FUZZ_SECONDS=60 cargo test --release --test it -- --ignored fuzz_for`: so long for
+/// each target, or for the one named by `GHOSTLIGHT_FUZZ_TARGET`, with other seeds each time.
 #[test]
-#[ignore = "runs for many minutes"]
-fn many_mutations_of_every_input_are_judged() {
-    for round in 1..=1_000 {
-        for (name, target, count, _) in TARGETS {
-            run_mutations(name, *target, SEED.wrapping_add(round), *count);
+#[ignore = "runs for as long as it is told"]
+#[expect(clippy::disallowed_methods, reason = "a budget of real time, and a seed of its own")]
+fn fuzz_for_a_while() {
+    let setting = |name| std::env::var(name).ok();
+    let seconds = setting("GHOSTLIGHT_FUZZ_SECONDS").map(|text| text.parse().expect("seconds"));
+    let budget = seconds.map_or(LONG_RUN, Duration::from_secs);
+    let only = setting("GHOSTLIGHT_FUZZ_TARGET");
+    let known = |name: &str| TARGETS.iter().any(|(target, ..)| *target == name);
+    assert!(only.as_deref().is_none_or(known), "no target is called {only:?}");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+    let mut seed = u64::try_from(now & u128::from(u64::MAX)).expect("masked") | 1;
+    for (name, target, ..) in
+        TARGETS.iter().filter(|(name, ..)| only.as_deref().is_none_or(|o| o == *name))
+    {
+        let (begun, mut inputs) = (Instant::now(), 0_u64);
+        while begun.elapsed() < budget {
+            run_mutations(name, *target, seed, 50);
+            seed = seed.wrapping_add(2);
+            inputs += 50;
         }
+        println!("{name}: {inputs} inputs in {:.0?}", begun.elapsed());
     }
 }
