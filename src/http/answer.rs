@@ -87,6 +87,13 @@ pub(super) struct Answering {
     bytes_out: BytesOut,
 }
 
+impl Answering {
+    /// The answer is not there yet.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.answer, Some(Answer::Held(_)))
+    }
+}
+
 impl Future for Answering {
     type Output = Result<Response, Infallible>;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::{Site, Visits};
+use super::lane::Lane;
 use super::metrics::Metrics;
 use super::tls::TlsError;
 use super::watchdog::{Close, Protocol, Pulse, Watchdog};
@@ -85,7 +87,7 @@ where
 {
     let limits = &setting.limits;
     let (protocol, prefix) = match line.protocol {
-        Some(protocol) => (protocol, Default::default()),
+        Some(protocol) => (protocol, Bytes::new()),
         None => {
             let sniffed = timeout(limits.request_head_time_max, sniff(&mut line.io));
             tokio::select! {
@@ -108,13 +110,14 @@ where
         pulse: Arc::clone(&pulse),
         bytes_out: setting.metrics.bytes_out(),
     };
-    let io = TokioIo::new(Inflow::new(line.io, prefix, protocol, Arc::clone(&pulse)));
+    let io = Inflow::new(line.io, prefix, protocol, Arc::clone(&pulse));
     match protocol {
         Protocol::Http1 => {
-            let conn = pin!(http1_builder(limits).serve_connection(io, visits));
-            drive(conn, protocol, &pulse, limits, stop).await
+            let lane = pin!(Lane::new(io, http1_builder(limits), visits));
+            drive(lane, protocol, &pulse, limits, stop).await
         }
         Protocol::Http2 => {
+            let io = TokioIo::new(io);
             let executor = Tracked(setting.tracker.clone());
             // On the heap: most connections are HTTP/1.1 and need not be as large.
             let mut conn = Box::pin(http2_builder(limits, executor).serve_connection(io, visits));
@@ -162,13 +165,13 @@ trait Connection: Future<Output = hyper::Result<()>> {
     fn finish(self: Pin<&mut Self>);
 }
 
-impl<S, H> Connection for http1::Connection<TokioIo<Inflow<S>>, Visits<H>>
+impl<S, H> Connection for Lane<S, H>
 where
     H: Site,
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+        self.get_mut().finish();
     }
 }
 

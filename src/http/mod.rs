@@ -12,6 +12,7 @@ mod conn;
 mod directives;
 mod fields;
 mod holds;
+mod lane;
 mod live;
 mod metrics;
 mod notices;

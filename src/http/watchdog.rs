@@ -58,10 +58,24 @@ impl Pulse {
 
     /// A whole head arrived. The answer is awaited until the guard goes.
     pub(super) fn begin_request(self: &Arc<Self>) -> Unanswered {
-        self.head_begun.store(false, Ordering::Relaxed);
+        self.end_head();
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         Unanswered(Arc::clone(self))
+    }
+
+    /// A head that was read is no longer on its way.
+    pub(super) fn end_head(&self) {
+        self.head_begun.store(false, Ordering::Relaxed);
+    }
+
+    /// Neither side has anything on its way to the other: all that was read was answered, and all
+    /// that was answered has left.
+    pub(super) fn is_resting(&self) -> bool {
+        !self.head_begun.load(Ordering::Relaxed)
+            && self.unanswered.load(Ordering::Relaxed) == 0
+            && self.owed.load(Ordering::Relaxed) == 0
+            && !self.write_blocked.load(Ordering::Relaxed)
     }
 
     /// Number of the newest request on this connection, from 1.

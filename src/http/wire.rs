@@ -1,8 +1,10 @@
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::watchdog::{Protocol, Pulse};
@@ -10,29 +12,26 @@ use super::watchdog::{Protocol, Pulse};
 /// The first bytes of every HTTP/2 connection (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Bytes already read from a connection to learn its protocol, to be read again.
-#[derive(Debug, Default)]
-pub(super) struct Prefix {
-    bytes: [u8; PREFACE.len()],
-    from: usize,
-    to: usize,
-}
+/// Most that one read takes from a connection. The library doubles its buffer whenever a read fills
+/// it, so that somebody who sends request after request without waiting could make it large.
+pub(super) const READ_BYTES_MAX: usize = 4 * 1024;
 
-/// Reads just enough to tell HTTP/2 with prior knowledge from HTTP/1.1. Not safe to drop half-way
-/// except together with the connection.
-pub(super) async fn sniff<S: AsyncRead + Unpin>(io: &mut S) -> io::Result<(Protocol, Prefix)> {
-    let mut prefix = Prefix::default();
+/// Reads just enough to tell HTTP/2 with prior knowledge from HTTP/1.1, and answers the bytes that
+/// it took, to be read again. Not safe to drop half-way except together with the connection.
+pub(super) async fn sniff<S: AsyncRead + Unpin>(io: &mut S) -> io::Result<(Protocol, Bytes)> {
+    let mut bytes = [0; PREFACE.len()];
+    let mut length = 0;
     loop {
-        let (read, rest) = prefix.bytes.split_at_mut(prefix.to);
+        let (read, rest) = bytes.split_at_mut(length);
         if !PREFACE.starts_with(read) {
-            return Ok((Protocol::Http1, prefix));
+            return Ok((Protocol::Http1, Bytes::copy_from_slice(read)));
         }
         if rest.is_empty() {
-            return Ok((Protocol::Http2, prefix));
+            return Ok((Protocol::Http2, Bytes::from_static(PREFACE)));
         }
         match io.read(rest).await? {
-            0 => return Ok((Protocol::Http1, prefix)),
-            count => prefix.to += count,
+            0 => return Ok((Protocol::Http1, Bytes::copy_from_slice(read))),
+            count => length += count,
         }
     }
 }
@@ -69,7 +68,8 @@ pub(super) type Outflow<S> = Tapped<S, Sending>;
 /// that a peer sends are heads, and any bare line feed among them is noted.
 #[derive(Debug)]
 pub(super) struct Heads {
-    prefix: Prefix,
+    /// Read before, and to be read again.
+    prefix: Bytes,
     protocol: Protocol,
     after_return: bool,
     pulse: Arc<Pulse>,
@@ -79,8 +79,13 @@ pub(super) struct Heads {
 pub(super) struct Sending(Arc<Pulse>);
 
 impl<S> Inflow<S> {
-    pub(super) fn new(io: S, prefix: Prefix, protocol: Protocol, pulse: Arc<Pulse>) -> Self {
+    pub(super) fn new(io: S, prefix: Bytes, protocol: Protocol, pulse: Arc<Pulse>) -> Self {
         Self { io, tap: Heads { prefix, protocol, after_return: false, pulse } }
+    }
+
+    /// What is to be read before any further byte of the connection.
+    pub(super) fn set_prefix(&mut self, prefix: Bytes) {
+        self.tap.prefix = prefix;
     }
 }
 
@@ -92,10 +97,8 @@ impl<S> Outflow<S> {
 
 impl Tap for Heads {
     fn read_first(&mut self, buf: &mut ReadBuf<'_>) {
-        let waiting = self.prefix.bytes.get(self.prefix.from..self.prefix.to).unwrap_or(&[]);
-        let count = waiting.len().min(buf.remaining());
-        buf.put_slice(waiting.get(..count).expect("not more than there is"));
-        self.prefix.from += count;
+        let count = self.prefix.len().min(buf.remaining());
+        buf.put_slice(&self.prefix.split_to(count));
     }
 
     fn hear_read(&mut self, fresh: &[u8]) {
@@ -134,7 +137,7 @@ impl<S: AsyncRead + Unpin, T: Tap + Unpin> AsyncRead for Tapped<S, T> {
         if 0 < buf.remaining() {
             // The rest of the head in the same read: a head in two pieces makes the library
             // double its buffer, for as long as the connection lives.
-            match Pin::new(&mut this.io).poll_read(cx, buf) {
+            match poll_piece(&mut this.io, cx, buf) {
                 Poll::Ready(read) => read?,
                 Poll::Pending if buf.filled().len() == before => return Poll::Pending,
                 Poll::Pending => {}
@@ -179,6 +182,22 @@ impl<S: AsyncWrite + Unpin, T: Tap + Unpin> AsyncWrite for Tapped<S, T> {
     }
 }
 
+/// Reads no more than [`READ_BYTES_MAX`], however much there is room for.
+fn poll_piece<S: AsyncRead + Unpin>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    if buf.remaining() <= READ_BYTES_MAX {
+        return Pin::new(io).poll_read(cx, buf);
+    }
+    let mut piece = [MaybeUninit::uninit(); READ_BYTES_MAX];
+    let mut piece = ReadBuf::uninit(&mut piece);
+    let polled = Pin::new(io).poll_read(cx, &mut piece);
+    buf.put_slice(piece.filled());
+    polled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +239,13 @@ mod tests {
         for head in [&b"GET / HTTP/1.1\n\n"[..], b"GET / HTTP/1.1\r\nA: b\nC: d\r\n\r\n", b"\n"] {
             assert!(sniffed(head).await.2, "{head:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_read_takes_little() {
+        let waiting = vec![b'x'; 64 * 1024];
+        let mut inflow = Inflow::new(&waiting[..], Bytes::new(), Protocol::Http1, Arc::default());
+        let mut seen = vec![0; waiting.len()];
+        assert_eq!(inflow.read(&mut seen).await.unwrap(), READ_BYTES_MAX);
     }
 }

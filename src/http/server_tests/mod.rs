@@ -2,6 +2,7 @@
 
 mod encrypted;
 mod h2;
+mod resting;
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use super::super::site::request_id;
 use super::super::vet::{Hosts, vet};
 use super::*;
 
-/// A site with one address of each kind: `/` at once, `/big` a megabyte, `/held` for ever.
+/// A site with one address of each kind: `/` at once, `/big` a megabyte, `/soon` after a second,
+/// `/held` for ever.
 #[derive(Debug, Default)]
 struct Stage {
     held: Arc<AtomicBool>,
@@ -45,6 +47,10 @@ impl Site for Stage {
                     Response::new(PartBody::empty())
                 }))
             }
+            "/soon" => Answer::Held(Box::pin(async {
+                sleep(Duration::from_secs(1)).await;
+                Response::new(PartBody::one(Bytes::from_static(b"ok")))
+            })),
             "/big" => {
                 let chunk = Bytes::from(vec![7; CHUNK_BYTES]);
                 let list = PartBody::list(vec![chunk; BIG_CHUNKS].into());

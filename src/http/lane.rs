@@ -1,0 +1,267 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::Body;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Method, Request, Version};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::answer::{Answering, Response, Site, Visits};
+use super::wire::{Inflow, READ_BYTES_MAX};
+
+/// Stands for a request whose answer is there, where the library has forgotten the request itself.
+const AGAIN: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+/// The same, and the connection ends with the answer.
+const AGAIN_AND_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
+
+/// A connection of HTTP/1.1. What the library keeps of one is two buffers of 8 KiB and more, and
+/// most connections wait most of the time: for their next request, or for media to come. So the
+/// library is there only while bytes of a request or an answer pass; a connection that waits is
+/// its socket and, perhaps, the one request it has held.
+pub(super) struct Lane<S, H: Site> {
+    state: State<S, H>,
+    builder: http1::Builder,
+    turns: Arc<Turns<H>>,
+    stopping: bool,
+}
+
+enum State<S, H: Site> {
+    Working(Box<http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>>),
+    Resting(Rest<S>),
+    Over,
+}
+
+/// A connection that waits.
+struct Rest<S> {
+    io: Inflow<S>,
+    /// Read already; as long as a request is held, it lies behind that.
+    ahead: Bytes,
+    held: Option<Answering>,
+}
+
+/// What ends a rest.
+enum Wake {
+    /// There is something to read.
+    Request,
+    /// The held request has its answer.
+    Answer(Box<Response>),
+    /// The peer left.
+    Gone,
+}
+
+impl<S, H> Lane<S, H>
+where
+    H: Site,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    pub(super) fn new(io: Inflow<S>, builder: http1::Builder, visits: Visits<H>) -> Self {
+        let turns = Arc::new(Turns { visits, passing: Mutex::default() });
+        let rest = Rest { io, ahead: Bytes::new(), held: None };
+        Self { state: State::Resting(rest), builder, turns, stopping: false }
+    }
+
+    /// Answers what has begun and takes nothing new.
+    pub(super) fn finish(&mut self) {
+        self.stopping = true;
+        if let State::Working(conn) = &mut self.state {
+            Pin::new(conn.as_mut()).graceful_shutdown();
+        }
+    }
+
+    /// Puts the library away. Nothing is lost: it has parsed all that it can, and the pulse or a
+    /// held request says that nothing it wrote is left.
+    fn rest(
+        conn: http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>,
+        held: Option<Answering>,
+    ) -> State<S, H> {
+        let parts = conn.into_parts();
+        // A copy, since the library's buffer is large.
+        let ahead = Bytes::copy_from_slice(&parts.read_buf);
+        State::Resting(Rest { io: parts.io.into_inner(), ahead, held })
+    }
+
+    /// Hands the library a connection that has something to read.
+    fn work(&self, rest: Rest<S>, first: Bytes) -> State<S, H> {
+        let Rest { mut io, .. } = rest;
+        io.set_prefix(first);
+        let conn = self.builder.serve_connection(TokioIo::new(io), Arc::clone(&self.turns));
+        State::Working(Box::new(conn))
+    }
+
+    /// What the library has to read so that it writes `answer`.
+    fn again(&self, ahead: &Bytes) -> Bytes {
+        let again = if self.stopping { AGAIN_AND_CLOSE } else { AGAIN };
+        if ahead.is_empty() {
+            return Bytes::from_static(again);
+        }
+        [again, ahead].concat().into()
+    }
+}
+
+impl<S, H> Future for Lane<S, H>
+where
+    H: Site,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            this.state = match std::mem::replace(&mut this.state, State::Over) {
+                State::Working(mut conn) => {
+                    if let Poll::Ready(ended) = Pin::new(conn.as_mut()).poll(cx) {
+                        return Poll::Ready(ended);
+                    }
+                    let held = this.turns.take_held();
+                    if held.is_none() && !this.turns.visits.pulse.is_resting() {
+                        this.state = State::Working(conn);
+                        return Poll::Pending;
+                    }
+                    Self::rest(*conn, held)
+                }
+                State::Resting(mut rest) => {
+                    if this.stopping && rest.held.is_none() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let Poll::Ready(wake) = rest.poll(cx) else {
+                        this.state = State::Resting(rest);
+                        return Poll::Pending;
+                    };
+                    match wake {
+                        Wake::Gone => return Poll::Ready(Ok(())),
+                        Wake::Request => {
+                            let ahead = std::mem::take(&mut rest.ahead);
+                            this.work(rest, ahead)
+                        }
+                        Wake::Answer(answer) => {
+                            this.turns.set_answer(answer);
+                            let again = this.again(&rest.ahead);
+                            this.work(rest, again)
+                        }
+                    }
+                }
+                State::Over => return Poll::Ready(Ok(())),
+            };
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Rest<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if let Some(held) = &mut self.held {
+            if let Poll::Ready(Ok(answer)) = Pin::new(held).poll(cx) {
+                return Poll::Ready(Wake::Answer(Box::new(answer)));
+            }
+        } else if !self.ahead.is_empty() {
+            return Poll::Ready(Wake::Request);
+        }
+        // Whoever sends more while a request is held waits until it is answered. Otherwise the
+        // socket is read, also to hear that the peer left.
+        if self.ahead.is_empty() {
+            ready!(self.poll_read(cx));
+            if self.ahead.is_empty() {
+                return Poll::Ready(Wake::Gone);
+            }
+            if self.held.is_none() {
+                return Poll::Ready(Wake::Request);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads ahead; nothing where the connection has ended or is broken.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [std::mem::MaybeUninit::uninit(); READ_BYTES_MAX];
+        let mut buf = ReadBuf::uninit(&mut bytes);
+        if ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)).is_ok() {
+            self.ahead = Bytes::copy_from_slice(buf.filled());
+        }
+        Poll::Ready(())
+    }
+}
+
+/// The requests of one connection, and the one that passes from the library to its rest and back.
+pub(super) struct Turns<H> {
+    visits: Visits<H>,
+    passing: Mutex<Option<Passing>>,
+}
+
+enum Passing {
+    Held(Answering),
+    Answer(Box<Response>),
+}
+
+impl<H> Turns<H> {
+    fn take_held(&self) -> Option<Answering> {
+        match self.passing().take()? {
+            Passing::Held(held) => Some(held),
+            Passing::Answer(_) => None,
+        }
+    }
+
+    fn set_answer(&self, answer: Box<Response>) {
+        *self.passing() = Some(Passing::Answer(answer));
+    }
+
+    fn passing(&self) -> MutexGuard<'_, Option<Passing>> {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<H: Site, B: Body> Service<Request<B>> for Turns<H> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Turn;
+
+    fn call(&self, request: Request<B>) -> Turn {
+        if let Some(Passing::Answer(answer)) = self.passing().take() {
+            self.visits.pulse.end_head();
+            return Turn::Answer(Some(answer));
+        }
+        let plain = is_plain(&request);
+        let answering = self.visits.call(request);
+        if plain && answering.is_held() {
+            *self.passing() = Some(Passing::Held(answering));
+            return Turn::Answer(None);
+        }
+        Turn::Answering(answering)
+    }
+}
+
+/// Whether the library need not know more of a request than that there was one, to write its
+/// answer.
+fn is_plain<B>(request: &Request<B>) -> bool {
+    let persists = |field: &HeaderValue| field.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && request.headers().get_all(header::CONNECTION).iter().all(persists)
+}
+
+/// One request as the library sees it.
+pub(super) enum Turn {
+    Answering(Answering),
+    /// Without an answer it waits elsewhere: the connection rests before anybody asks again.
+    Answer(Option<Box<Response>>),
+}
+
+impl Future for Turn {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Answering(answering) => Pin::new(answering).poll(cx),
+            Self::Answer(answer) => match answer.take() {
+                Some(answer) => Poll::Ready(Ok(*answer)),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
