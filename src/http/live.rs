@@ -114,7 +114,7 @@ pub(super) fn playlist(
             drop(published);
             hold(site, ask, visit, broadcast, now, async move {
                 let late = |_| Problem::HeldTooLong { waited };
-                let published = timeout(waited, coming).await.map_err(late)?;
+                let published = timeout(waited, coming.arrive()).await.map_err(late)?;
                 let published = published.ok_or_else(|| nothing(&rendition))?;
                 Ok(Found::Playlist(published, directives))
             })
@@ -163,7 +163,7 @@ pub(super) fn media(
     let waited = target * HOLD_TARGETS_MAX;
     hold(site, ask, visit, broadcast, now, async move {
         let late = |_| Problem::HeldTooLong { waited };
-        settle(timeout(waited, coming).await.map_err(late)?, &rendition, target)
+        settle(timeout(waited, coming.arrive()).await.map_err(late)?, &rendition, target)
     })
 }
 

@@ -2,16 +2,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::waiting::Later;
+use super::waiting::ComingPart;
 
 /// What stands behind a media name.
 #[derive(Debug)]
 pub enum Media {
     /// All of it, ready to go out at line speed.
     Ready(MediaBody),
-    /// The part that the playlist hints at: it resolves when the whole part is there, or when it
-    /// will never be. The deadline is the caller's.
-    Hinted(Later<Media>),
+    /// The part that the playlist hints at. The deadline is the caller's.
+    Hinted(ComingPart),
     /// Missing media; the playlist says so.
     Gap,
     /// Was there once.

@@ -22,7 +22,7 @@ pub use metrics::Metrics;
 pub use published::Published;
 pub use rendition::{Rendition, RenditionState};
 pub use supervisor::{Context, Settings, Supervisor};
-pub use waiting::{Later, Wait, WaitRefusal};
+pub use waiting::{ComingPart, ComingVersion, Wait, WaitRefusal};
 
 // What a viewer's request is made of, so that the shell needs no other room for it.
 pub use crate::hls::{

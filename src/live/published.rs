@@ -54,13 +54,13 @@ impl Shown {
     }
 
     /// Whether a wait for `want` is over, and how.
-    pub(super) fn judge(&self, want: Want) -> Judged {
+    pub(super) fn judge(&self, want: Want) -> Judged<'_> {
         match self {
             Self::Nothing => Judged::Hold,
             Self::Withdrawn => Judged::Refuse(WaitRefusal::Gone),
-            Self::Current(published) if published.ended => Judged::Answer(published.clone()),
+            Self::Current(published) if published.ended => Judged::Answer(published),
             Self::Current(published) => match published.edge.reach(want, published.targets.part) {
-                Reach::Listed => Judged::Answer(published.clone()),
+                Reach::Listed => Judged::Answer(published),
                 Reach::Ahead => Judged::Hold,
                 Reach::TooFar => Judged::Refuse(WaitRefusal::TooFarAhead),
             },
@@ -79,8 +79,8 @@ impl Shown {
 
 /// What to do with a request that may have to wait.
 #[derive(Debug)]
-pub(super) enum Judged {
-    Answer(Arc<Published>),
+pub(super) enum Judged<'a> {
+    Answer(&'a Arc<Published>),
     Hold,
     Refuse(WaitRefusal),
 }

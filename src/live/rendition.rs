@@ -10,7 +10,7 @@ use super::advice::Advice;
 use super::media::{Media, MediaBody, MediaKind};
 use super::metrics::Metrics;
 use super::published::{Judged, Published, Shown};
-use super::waiting::{Later, Wait};
+use super::waiting::{ComingPart, ComingVersion, Wait};
 use crate::base::{BroadcastId, ChannelId, MonoTime, Now};
 use crate::hls::{
     Bandwidth, Closing, Cut, Found, MediaName, PlaylistForm, Text, Variant, Want, Window, render,
@@ -129,25 +129,17 @@ impl Rendition {
     /// all who wait, with the final playlist.
     pub fn wait_for(&self, want: Want) -> Wait {
         match self.shown.borrow().judge(want) {
-            Judged::Answer(published) => return Wait::Ready(published),
-            Judged::Refuse(refusal) => return Wait::Refused(refusal),
-            Judged::Hold => {}
+            Judged::Answer(published) => Wait::Ready(Arc::clone(published)),
+            Judged::Refuse(refusal) => Wait::Refused(refusal),
+            Judged::Hold => Wait::Later(ComingVersion { news: self.shown.subscribe(), want }),
         }
-        let mut news = self.shown.subscribe();
-        Wait::Later(Later::new(async move {
-            let over = |shown: &Shown| !matches!(shown.judge(want), Judged::Hold);
-            match news.wait_for(over).await.ok()?.judge(want) {
-                Judged::Answer(published) => Some(published),
-                Judged::Hold | Judged::Refuse(_) => None,
-            }
-        }))
     }
 
     /// Looks up an init segment, a segment or a part. The playlist itself is not media.
     pub fn media(&self, name: &MediaName) -> Media {
         match (lookup(&self.window(), name), name) {
             (Some(media), _) => media,
-            (None, MediaName::Part(number)) => Media::Hinted(self.hint(*number)),
+            (None, MediaName::Part(number)) => Media::Hinted(self.coming(*number)),
             (None, MediaName::Init(_) | MediaName::Segment(_) | MediaName::Playlist(_)) => {
                 Media::Unknown
             }
@@ -298,16 +290,8 @@ impl Rendition {
         })
     }
 
-    /// Waits until a part is whole. No byte of it goes out before (6.2.6).
-    fn hint(&self, number: u64) -> Later<Media> {
-        let mut news = self.shown.subscribe();
-        let window = self.window.clone();
-        Later::new(async move {
-            // An error means that the rendition is gone; the window still knows all there was.
-            let _ = news.wait_for(|shown| shown.has_passed(number)).await;
-            let window = window.read().unwrap_or_else(PoisonError::into_inner);
-            lookup(&window, &MediaName::Part(number)).unwrap_or(Media::Unknown)
-        })
+    fn coming(&self, number: u64) -> ComingPart {
+        ComingPart { news: self.shown.subscribe(), window: Arc::clone(&self.window), number }
     }
 
     fn write_multivariant(&self, variant: &Variant, prefix: &str, form: PlaylistForm) -> Text {
@@ -354,7 +338,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What the window knows of a name; `None` for the part that comes next.
-fn lookup(window: &Window, name: &MediaName) -> Option<Media> {
+pub(super) fn lookup(window: &Window, name: &MediaName) -> Option<Media> {
     let audio_only = window.init().is_some_and(|init| init.format.video.is_none());
     let (found, kind) = match name {
         MediaName::Playlist(_) => (Found::Unknown, MediaKind::Init),

@@ -18,7 +18,7 @@ fn next(published: &Published) -> Want {
     want(published.last_msn, part)
 }
 
-fn held(wait: Wait) -> Later<Option<Arc<Published>>> {
+fn held(wait: Wait) -> ComingVersion {
     match wait {
         Wait::Later(held) => held,
         Wait::Ready(_) | Wait::Refused(_) => panic!("{wait:?}"),
@@ -34,7 +34,8 @@ async fn all_waiters_get_one_version() {
     let rendition = stage.rendition("studio");
     let now = rendition.published().unwrap();
     let waiters: Vec<_> = (0..100).map(|_| held(rendition.wait_for(next(&now)))).collect();
-    let waiters: Vec<_> = waiters.into_iter().map(|waiter| stage.tasks.spawn(waiter)).collect();
+    let waiters: Vec<_> =
+        waiters.into_iter().map(|waiter| stage.tasks.spawn(waiter.arrive())).collect();
     encoder.run(300).await;
     let mut versions = Vec::new();
     for waiter in waiters {
@@ -90,7 +91,7 @@ async fn a_wait_costs_nothing_after_it_is_dropped() {
     };
     assert_eq!(rendition.shown.receiver_count(), 2);
     drop(media);
-    assert!(timeout(Duration::from_millis(200), wait).await.is_err());
+    assert!(timeout(Duration::from_millis(200), wait.arrive()).await.is_err());
     assert_eq!(rendition.shown.receiver_count(), 0);
 }
 
@@ -106,7 +107,8 @@ async fn a_wait_is_small() {
     else {
         panic!("the next part is hinted");
     };
-    assert!(wait.bytes() < 512 && media.bytes() < 512, "{} {}", wait.bytes(), media.bytes());
+    let (wait, media) = (size_of_val(&wait.arrive()), size_of_val(&media.arrive()));
+    assert!(wait < 512 && media < 512, "{wait} {media}");
 }
 
 // H83, H106, H107, H108: what is listed is there, what is hinted is held, all else is unknown.
@@ -121,7 +123,7 @@ async fn a_hinted_part_is_held_until_it_is_whole() {
         panic!("the next part is hinted");
     };
     assert!(matches!(rendition.media(&MediaName::Part(number + 1)), Media::Unknown));
-    let hinted = stage.tasks.spawn(hinted);
+    let hinted = stage.tasks.spawn(hinted.arrive());
     tokio::task::yield_now().await;
     assert!(!hinted.is_finished());
     encoder.run(300).await;
@@ -146,11 +148,11 @@ async fn a_hint_that_fails_is_answered() {
         }
     };
     // The frames since the last part make one more before the gap.
-    let media = stage.tasks.spawn(hint(1));
+    let media = stage.tasks.spawn(hint(1).arrive());
     drop(encoder);
     let Media::Ready(_) = media.await.unwrap() else { panic!("the rest of the segment") };
-    let Media::Gap = hint(1).await else { panic!("the publisher is away") };
-    let never = stage.tasks.spawn(hint(1));
+    let Media::Gap = hint(1).arrive().await else { panic!("the publisher is away") };
+    let never = stage.tasks.spawn(hint(1).arrive());
     stage.registry.end(rendition.channel(), EndReason::KeyRevoked);
     let Media::Unknown = never.await.unwrap() else { panic!("the broadcast has ended") };
     let after = MediaName::Part(stage.metrics.parts.get() + 1);

@@ -184,7 +184,7 @@ async fn an_ended_broadcast_is_served_for_a_while() {
         panic!("the next segment is not there yet");
     };
     encoder.finish(EndReason::Finished);
-    let last = timeout(secs(1), held).await.expect("at once").expect("the final playlist");
+    let last = timeout(secs(1), held.arrive()).await.expect("at once").expect("the final playlist");
     assert!(last.ended);
     sleep(secs(595)).await;
     assert!(rendition.published().is_some());

@@ -1,10 +1,11 @@
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::published::Published;
+use tokio::sync::watch;
+
+use super::media::Media;
+use super::published::{Judged, Published, Shown};
+use super::rendition::lookup;
+use crate::hls::{MediaName, Want, Window};
 
 /// The answer to a blocking reload.
 #[derive(Debug)]
@@ -12,8 +13,8 @@ pub enum Wait {
     /// Listed already: answer with this.
     Ready(Arc<Published>),
     Refused(WaitRefusal),
-    /// Will come. The deadline is the caller's. `None`: the broadcast ended without a part.
-    Later(Later<Option<Arc<Published>>>),
+    /// Will come. The deadline is the caller's.
+    Later(ComingVersion),
 }
 
 /// Why nobody will wait for that.
@@ -25,31 +26,39 @@ pub enum WaitRefusal {
     Gone,
 }
 
-/// Something that happens later. Dropping it frees all it holds at once.
-pub struct Later<T>(Pin<Box<dyn Future<Output = T> + Send>>);
+/// A version that will list what somebody wants. Dropping it frees all it holds at once.
+#[derive(Debug)]
+pub struct ComingVersion {
+    pub(super) news: watch::Receiver<Shown>,
+    pub(super) want: Want,
+}
 
-impl<T> Later<T> {
-    pub(super) fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self(Box::pin(future))
-    }
-
-    /// Bytes on the heap while it waits.
-    #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.0)
+impl ComingVersion {
+    /// Waits for it; `None`: the broadcast ended without a part. Cancel-safe.
+    pub async fn arrive(mut self) -> Option<Arc<Published>> {
+        let over = |shown: &Shown| !matches!(shown.judge(self.want), Judged::Hold);
+        match self.news.wait_for(over).await.ok()?.judge(self.want) {
+            Judged::Answer(published) => Some(Arc::clone(published)),
+            Judged::Hold | Judged::Refuse(_) => None,
+        }
     }
 }
 
-impl<T> Future for Later<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        self.0.as_mut().poll(context)
-    }
+/// The part that the playlist hints at. Dropping it frees all it holds at once.
+#[derive(Debug)]
+pub struct ComingPart {
+    pub(super) news: watch::Receiver<Shown>,
+    pub(super) window: Arc<RwLock<Window>>,
+    pub(super) number: u64,
 }
 
-impl<T> fmt::Debug for Later<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Later")
+impl ComingPart {
+    /// Waits until the part is whole, or will never be. No byte of it goes out before (6.2.6).
+    /// Cancel-safe.
+    pub async fn arrive(mut self) -> Media {
+        // An error means that the rendition is gone; the window still knows all there was.
+        let _ = self.news.wait_for(|shown| shown.has_passed(self.number)).await;
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        lookup(&window, &MediaName::Part(self.number)).unwrap_or(Media::Unknown)
     }
 }
