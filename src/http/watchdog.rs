@@ -190,6 +190,9 @@ pub(super) struct Watchdog {
     /// The end of the grace, once the server stops.
     drained_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// When the timer rings, once it was told whom to wake. That never changes: a connection stays
+    /// in one task.
+    rings_at: Option<Instant>,
 }
 
 impl Watchdog {
@@ -204,6 +207,7 @@ impl Watchdog {
             sent_before: 0,
             drained_at: None,
             timer: Box::pin(sleep(limits.request_head_time_max)),
+            rings_at: None,
         }
     }
 
@@ -215,13 +219,19 @@ impl Watchdog {
     /// Ready when a limit of the connection is reached. Poll it after the connection itself, so
     /// that it sees what that has just done.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, pulse: &Pulse) -> Poll<Close> {
-        self.note_stage(pulse);
+        let now = Instant::now();
+        self.note_stage(pulse, now);
+        // The timer lies elsewhere in memory: of a connection among thousands, it is cold.
+        if self.rings_at.is_some_and(|at| now < at && at <= self.due()) {
+            return Poll::Pending;
+        }
         loop {
             let due = self.due();
             if due < self.timer.deadline() {
                 self.timer.as_mut().reset(due);
             }
             if self.timer.as_mut().poll(cx).is_pending() {
+                self.rings_at = Some(self.timer.deadline());
                 return Poll::Pending;
             }
             let now = Instant::now();
@@ -238,11 +248,11 @@ impl Watchdog {
         }
     }
 
-    fn note_stage(&mut self, pulse: &Pulse) {
+    fn note_stage(&mut self, pulse: &Pulse, now: Instant) {
         let stage = pulse.stage(self.protocol);
         if stage != self.stage {
             self.stage = stage;
-            self.since = Instant::now();
+            self.since = now;
             self.sent_before = pulse.sent_bytes.load(Ordering::Relaxed);
         }
     }
