@@ -9,5 +9,6 @@ mod road;
 mod rules;
 mod service;
 mod sync;
+mod thrift;
 mod tidy;
 mod viewers;
