@@ -27,6 +27,8 @@ const READ_BYTES_SMALL: usize = 4 * 1024;
 const READ_BYTES: usize = 32 * 1024;
 /// How often a publication looks at its waiting rules.
 const TICK: Duration = Duration::from_millis(100);
+/// Waking so late is no busy moment: the process was stopped, or its machine.
+const OVERSLEEP_MIN: Duration = Duration::from_secs(2);
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +170,9 @@ where
             return cause;
         }
         loop {
+            let due = self.next_deadline();
             let wake = self.wait(stop).await;
+            self.handle_oversleep(due);
             if let Err(cause) = self.handle_wake(wake).await {
                 return cause;
             }
@@ -191,6 +195,15 @@ where
             sent = self.outbox.send_some(), if !self.outbox.is_empty() => Wake::Sent(sent),
             () = sleep(time_left) => Wake::Time,
             read = self.reader.read_buf(&mut self.input), if !paused => Wake::Read(read),
+        }
+    }
+
+    /// A process that stood still wakes to deadlines that all have passed, while what its peers
+    /// sent meanwhile waits unread. They are not to blame, so their time begins again.
+    fn handle_oversleep(&mut self, due: Option<MonoTime>) {
+        let now = self.context.clock.now().mono;
+        if due.is_some_and(|due| due + OVERSLEEP_MIN <= now) {
+            self.session.handle_oversleep(now);
         }
     }
 

@@ -323,3 +323,21 @@ async fn a_connection_reads_its_share_and_yields() {
     // The last read of a turn may be as long as the read buffer.
     assert!((max..max + 2 * READ_BYTES).contains(&most), "{most}");
 }
+
+/// F5 (D18): a process that stood still for ten minutes wakes to deadlines that are long over, and
+/// ends nobody for that: whoever goes on is heard. Who is silent from then on is so for ten seconds.
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_asleep_are_nobodys_silence() {
+    let mut world = World::open().await;
+    let mut encoder = world.publisher().await;
+    encoder.go_live(&world).await;
+    time::advance(Duration::from_secs(600)).await;
+    time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.state(), Some(BroadcastState::Live));
+    encoder.send_for(5_000, 50).await;
+    let silent = time::Instant::now();
+    let (cause, _) = encoder.end().await;
+    assert!(matches!(cause, Cause::Silent), "{cause:?}");
+    let took = silent.elapsed().as_secs();
+    assert!((10..=12).contains(&took), "{took} s, in which a goodbye is waited for");
+}

@@ -76,6 +76,15 @@ impl Pulse {
         self.first_media_until = Some(now + self.first_media_time_max);
     }
 
+    /// Whether the peer was silent before is not known.
+    pub(super) fn begin_again(&mut self, now: MonoTime) {
+        self.last_bytes = now;
+        self.last_sign = now;
+        if self.first_media_until.is_some() {
+            self.first_media_until = Some(now + self.first_media_time_max);
+        }
+    }
+
     pub(super) fn handle_media(&mut self, now: MonoTime) {
         self.last_sign = now;
         self.first_media_until = None;

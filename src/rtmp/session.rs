@@ -189,6 +189,11 @@ impl Session {
         }
     }
 
+    /// This process stood still until now.
+    pub fn handle_oversleep(&mut self, now: MonoTime) {
+        self.pulse.begin_again(now);
+    }
+
     /// When [`Session::handle_time`] wants to be called, at the latest.
     pub fn next_deadline(&self) -> Option<MonoTime> {
         match self.stage {
