@@ -27,6 +27,9 @@ use crate::base::{ConnId, Limits};
 
 /// What the kernel may keep of an answer for one connection (W2).
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// What was sent and is not acknowledged for so many times the time that a reader may stall shows
+/// that nobody is there any more.
+const VANISHED_STALLS: u32 = 3;
 /// How long the accept loop rests when the process has no descriptor left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
@@ -156,7 +159,7 @@ impl<H: Site> Door<H> {
             match accepted {
                 Ok((io, peer)) => {
                     // A socket that refuses its options is on its way out; a read will say so.
-                    if let Err(err) = prepare(&io) {
+                    if let Err(err) = prepare(&io, &self.setting.limits) {
                         debug!(%err, "socket options");
                     }
                     self.welcome(io, Some(peer.ip()), tls.clone(), &stop);
@@ -245,8 +248,11 @@ fn report(ended: &Ended, metrics: &Metrics) {
     }
 }
 
-fn prepare(io: &TcpStream) -> io::Result<()> {
+fn prepare(io: &TcpStream, limits: &Limits) -> io::Result<()> {
     io.set_nodelay(true)?;
+    // A viewer who vanished acknowledges nothing and says nothing either; who reads slowly meets
+    // the watchdog long before this (W2).
+    SockRef::from(io).set_tcp_user_timeout(Some(limits.send_stall_max * VANISHED_STALLS))?;
     // The kernel books twice what it is told, for its own bookkeeping.
     SockRef::from(io).set_send_buffer_size(SEND_BUFFER_BYTES / 2)
 }

@@ -160,14 +160,19 @@ fn troubles_of_accept() {
     }
 }
 
-/// W2: what waits in the kernel for a slow reader is bounded.
+/// W2: what waits in the kernel for a slow reader is bounded. F16: a viewer who vanished without a
+/// word acknowledges nothing that it is sent, and is given up after three times the time that a
+/// reader may stall.
 #[tokio::test]
-async fn the_kernel_keeps_little_of_an_answer() {
+async fn the_kernel_keeps_little_of_an_answer_and_not_for_ever() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_ours, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let (io, _) = accepted.unwrap();
-    prepare(&io).unwrap();
+    let limits = Limits { send_stall_max: Duration::from_secs(7), ..Limits::default() };
+    prepare(&io, &limits).unwrap();
+    let given_up = SockRef::from(&io).tcp_user_timeout().unwrap();
+    assert_eq!(given_up, Some(Duration::from_secs(21)));
     let bytes = SockRef::from(&io).send_buffer_size().unwrap();
     assert!((1..=SEND_BUFFER_BYTES).contains(&bytes), "{bytes}");
     assert!(io.nodelay().unwrap());
