@@ -7,6 +7,10 @@
     reason = "these tests run in real time, start their own tasks, and print what they measured"
 )]
 
+mod encoder;
 mod http;
+mod machine;
 mod neighbours;
+mod rows;
+mod shown;
 mod stage;

@@ -3,13 +3,16 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ghostlight::accounts::issue_key;
+use ghostlight::base::{ChannelId, Clock, Rival, SystemClock};
 use ghostlight::rtmp::client::Target;
+use ghostlight::store;
 use tempfile::TempDir;
 
 /// How long anything that must happen may take on a busy machine.
@@ -27,6 +30,8 @@ pub(crate) struct Setup {
     env: Vec<(String, String)>,
     /// Words of a command that becomes the server: a shell with limits, another namespace.
     launcher: Vec<String>,
+    /// Where it listens; this machine alone unless another is to reach it.
+    host: Option<IpAddr>,
 }
 
 impl Setup {
@@ -47,9 +52,15 @@ impl Setup {
         self
     }
 
+    pub(crate) fn host(mut self, host: IpAddr) -> Self {
+        self.host = Some(host);
+        self
+    }
+
     pub(crate) fn start(self) -> Stage {
         let home = tempfile::tempdir().expect("a folder");
-        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let local = IpAddr::from([127, 0, 0, 1]);
+        let anywhere = SocketAddr::new(self.host.unwrap_or(local), 0);
         let mut stage = Stage {
             log: home.path().join("log"),
             child: None,
@@ -119,7 +130,9 @@ impl Stage {
     pub(crate) fn key(&self, channel: &str) -> Target {
         let mut command = Command::new(binary());
         command.args(["key", "add", channel, "--data"]).arg(self.home.path());
-        let added = command.env("HOME", self.home.path()).output().expect("the server's program");
+        // Not ours: a setting that is none is an error.
+        command.env_clear().env("HOME", self.home.path());
+        let added = command.output().expect("the server's program");
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
         let key = String::from_utf8(added.stdout).expect("a key is text");
         Target::parse(&format!("rtmp://{}/live/{}", self.rtmp, key.trim())).expect("an address")
@@ -129,12 +142,29 @@ impl Stage {
         self.child.as_ref().expect("it runs").id()
     }
 
+    /// Keys for many channels, `<prefix>0` and on, made without a process for each.
+    pub(crate) fn keys(&self, prefix: &str, count: usize) -> Vec<Target> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let home = self.home.path();
+        let now = SystemClock::new().now().wall;
+        let issued = async {
+            let store = store::open(home).await.expect("its folder");
+            let mut targets = Vec::new();
+            for number in 0..count {
+                let channel = ChannelId::parse(&format!("{prefix}{number}")).expect("a good name");
+                let issued = issue_key(&*store, &channel, "", Rival::default(), None, now).await;
+                let key = issued.expect("a key").text;
+                let address = format!("rtmp://{}/live/{}", self.rtmp, key.reveal());
+                targets.push(Target::parse(&address).expect("an address"));
+            }
+            targets
+        };
+        runtime.expect("a runtime").block_on(issued)
+    }
+
     /// Sends a signal by its name, such as `STOP`.
     pub(crate) fn signal(&self, name: &str) {
-        let script = "kill -\"$1\" \"$2\"";
-        let pid = self.pid().to_string();
-        let sent = Command::new("sh").args(["-c", script, "sh", name, &pid]).status();
-        assert!(sent.expect("a shell").success(), "{name}");
+        signal(self.pid(), name);
     }
 
     /// Ends it without a word of warning.
@@ -259,8 +289,15 @@ impl Drop for Stage {
 }
 
 /// The program under test: what `tests/run` has built, or else what cargo built beside this test.
-fn binary() -> String {
+pub(crate) fn binary() -> String {
     std::env::var("GHOSTLIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ghostlight").to_owned())
+}
+
+/// Sends a signal by its name, such as `STOP`, to a process of ours.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let words = ["-c", "kill -\"$1\" \"$2\"", "sh", name, &pid.to_string()];
+    let sent = Command::new("sh").args(words).status();
+    assert!(sent.expect("a shell").success(), "{name}");
 }
 
 /// One request on a connection of its own.

@@ -1,0 +1,124 @@
+//! Too few descriptors, too little memory, too little processor time.
+
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use super::until;
+use crate::encoder::Encoder;
+use crate::machine::{Quota, waive};
+use crate::neighbours::{Neighbours, PART_LATE_MAX};
+use crate::shown::wait_for;
+use crate::stage::{Setup, get};
+
+/// F24 (W7): a process that may open 256 files is asked for 600 connections of either protocol.
+/// Publishers and viewers who are there keep theirs, and when the crowd leaves, newcomers are
+/// served again.
+#[test]
+fn running_out_of_descriptors_ends_no_stream() {
+    let shell = ["sh", "-c", "ulimit -n 256 && exec \"$@\"", "sh"];
+    let mut stage = Setup::default()
+        .limit("rtmp_connections_per_address_max", "1000")
+        .limit("rtmp_accepts_per_second_max", "1000")
+        .launcher(&shell)
+        .start();
+    let neighbours = Neighbours::start(&stage);
+    let crowd: Vec<_> = (0..600)
+        .map(|number| if number % 2 == 0 { stage.http } else { stage.rtmp })
+        .map(|addr| TcpStream::connect(addr).expect("the kernel takes it"))
+        .collect();
+    stage.wait_until("both are told", |stage| {
+        let log = stage.log();
+        log.contains("out of descriptors") && log.contains("no descriptor for a new connection")
+    });
+    neighbours.wait_for_parts(4);
+    drop(crowd);
+    // Whoever came while there was no room is closed without an answer, ten in a second.
+    let addr = stage.http;
+    until("newcomers are served", Duration::from_secs(30), || {
+        get(addr, "/healthz").is_ok_and(|(status, _)| status == 200)
+    });
+    let encoder = Encoder::start(&stage.key("newcomer"));
+    wait_for("a newcomer is live", stage.http, "newcomer", |shown| 0 < shown.last_part());
+    drop(encoder);
+    neighbours.assert_untouched();
+    stage.assert_healthy();
+}
+
+/// F25 (W9): with little memory for media the ladder is climbed before the kernel must act: new
+/// viewers are turned away, then new broadcasts, and whoever is there stays.
+#[test]
+fn little_memory_turns_newcomers_away_first() {
+    let quota = Quota::new("memory", &[("memory.limit_in_bytes", "96M")]);
+    let launcher = match &quota {
+        Ok(quota) => quota.launcher(),
+        Err(why) => {
+            waive("F25", &format!("no limit by the kernel, the ladder is tested alone: {why}"));
+            Vec::new()
+        }
+    };
+    let launcher: Vec<_> = launcher.iter().map(String::as_str).collect();
+    // Five streams of half a megabit need more than this for their shortest playlists.
+    let setup = Setup::default().limit("memory_bytes_max", "3MiB").launcher(&launcher);
+    let stage = setup.start();
+    let target = stage.key("newcomer");
+    let neighbours = Neighbours::start(&stage);
+    let climbed = until("the ladder is climbed", Duration::from_secs(20), || {
+        3 <= stage.metric("live_memory_pressure")
+    });
+    let (status, body) = get(stage.http, "/neighbour0/index.m3u8").expect("an answer");
+    assert_eq!(status, 503, "{body}");
+    let said = Encoder::start(&target).complaint();
+    assert!(said.contains("refused"), "{said}");
+    neighbours.wait_for_parts(4);
+    eprintln!("F25: climbed after {climbed:?}, {} bytes resident", stage.resident_bytes());
+    if let Ok(quota) = &quota {
+        let fails = quota.read("memory.failcnt");
+        assert_eq!(fails.trim(), "0", "the kernel had to reclaim");
+    }
+    neighbours.assert_untouched();
+    stage.assert_healthy();
+}
+
+/// F26: a fifth of a processor for five streams and sixty viewers who ask without a pause. No
+/// publisher is lost and no media is missing; when the crowd leaves, parts are in time again.
+#[test]
+fn a_fifth_of_a_processor_keeps_every_publisher() {
+    let files = [("cpu.cfs_period_us", "100000"), ("cpu.cfs_quota_us", "20000")];
+    let quota = match Quota::new("cpu", &files) {
+        Ok(quota) => quota,
+        Err(why) => return waive("F26", &why),
+    };
+    let launcher = quota.launcher();
+    let launcher: Vec<_> = launcher.iter().map(String::as_str).collect();
+    let stage = Setup::default().launcher(&launcher).start();
+    let neighbours = Neighbours::start(&stage);
+    let (shown, _) = wait_for("it is live", stage.http, "neighbour1", |s| !s.segments().is_empty());
+    let segment = shown.segments().pop().expect("a segment");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..60 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // Too slow an answer, or none, is what a shed viewer gets.
+                    let _ = get(stage.http, &segment);
+                    let _ = get(stage.http, &shown.path);
+                }
+            });
+        }
+        sleep(Duration::from_secs(5));
+        stop.store(true, Ordering::Relaxed);
+    });
+    let throttled = quota.read("cpu.stat");
+    let times = throttled.lines().find_map(|line| line.strip_prefix("nr_throttled "));
+    let times: u32 = times.and_then(|times| times.trim().parse().ok()).expect("a count");
+    assert!(10 < times, "the quota was never used up: {throttled}");
+    neighbours.wait_for_parts(8);
+    assert_eq!(stage.metric("rtmp_connections_ended_total"), 0);
+    assert_eq!(stage.metric("live_missed_frames_total"), 0);
+    let late = neighbours.latency_since(Instant::now() - Duration::from_secs(1));
+    eprintln!("F26: throttled {times} times; afterwards {late:?}");
+    assert!(late.max <= PART_LATE_MAX, "{late:?}");
+    stage.assert_healthy();
+}
