@@ -9,45 +9,68 @@
 
 #[path = "load/clip.rs"]
 mod clip;
-#[path = "load/http.rs"]
-mod http;
+#[path = "load/edge.rs"]
+mod edge;
+#[path = "load/held.rs"]
+mod held;
+#[path = "load/ingest.rs"]
+mod ingest;
 #[path = "load/phases.rs"]
 mod phases;
-#[path = "load/players.rs"]
-mod players;
-#[path = "load/playlist.rs"]
-mod playlist;
+#[path = "load/plain.rs"]
+mod plain;
 #[path = "load/publishers.rs"]
 mod publishers;
 #[path = "load/report.rs"]
 mod report;
 #[path = "load/servers.rs"]
 mod servers;
+#[path = "load/single.rs"]
+mod single;
+#[path = "load/stamps.rs"]
+mod stamps;
+#[path = "load/storm.rs"]
+mod storm;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+
+use phases::Phase;
+use report::Report;
 
 /// What to load the servers with.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "load", about = "Loads the release server and nginx-rtmp, and prints one table")]
 pub(crate) struct Load {
     /// Publishers at once
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 200)]
     publishers: usize,
-    /// Low-latency players at once
+    /// Low-latency players at once, on ten of these streams
     #[arg(long, default_value_t = 100)]
     players: usize,
     /// Plain HLS players at once, all on one stream
     #[arg(long, default_value_t = 1_000)]
     plain: usize,
     /// Requests held at once
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 20_000)]
     held: usize,
+    /// Low-latency players at once, all on one stream of --edge-kilobits
+    #[arg(long, default_value_t = 5_000)]
+    edge: usize,
+    /// Publishers that try to start after the closing instant, in a second
+    #[arg(long, default_value_t = 1_000)]
+    storm: usize,
+    /// Streams that go on meanwhile
+    #[arg(long, default_value_t = 100)]
+    storm_streams: usize,
     /// Rate of each publisher, in kbit/s
     #[arg(long, default_value_t = 2_500)]
     kilobits: u64,
+    /// Rate of the stream that --edge players watch, in kbit/s: their bytes are the machine's limit
+    #[arg(long, default_value_t = 300)]
+    edge_kilobits: u64,
     /// Length of each measurement, in seconds
     #[arg(long, default_value_t = 20)]
     seconds: u64,
@@ -57,6 +80,12 @@ pub(crate) struct Load {
     /// Leave nginx out
     #[arg(long)]
     alone: bool,
+    /// Run these phases alone, in this order
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Phase>,
+    /// Run everything so many times, and print the medians
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
     /// Set by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -72,6 +101,9 @@ impl Load {
             players: self.players.div_ceil(10),
             plain: self.plain.div_ceil(10),
             held: self.held.div_ceil(10),
+            edge: self.edge.div_ceil(10),
+            storm: self.storm.div_ceil(10),
+            storm_streams: self.storm_streams.div_ceil(10),
             seconds: self.seconds.min(5),
             ..self
         }
@@ -79,6 +111,10 @@ impl Load {
 
     fn length(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        if self.only.is_empty() { Phase::value_variants().to_vec() } else { self.only.clone() }
     }
 }
 
@@ -93,14 +129,17 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("two threads");
-    match runtime.block_on(phases::run(&load.scaled())) {
-        Ok(report) => {
-            println!("{}", report.render());
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("the load bench failed: {error:#}");
-            ExitCode::FAILURE
+    let load = load.scaled();
+    let mut runs = Vec::new();
+    for _ in 0..load.runs.max(1) {
+        match runtime.block_on(phases::run(&load)) {
+            Ok(report) => runs.push(report),
+            Err(error) => {
+                eprintln!("the load bench failed: {error:#}");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    println!("{}", Report::median(runs).render());
+    ExitCode::SUCCESS
 }

@@ -10,6 +10,7 @@ pub mod hls;
 pub mod http;
 pub mod hub;
 pub mod live;
+pub mod load;
 pub mod media;
 pub mod rtmp;
 pub mod store;

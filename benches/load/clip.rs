@@ -36,8 +36,6 @@ pub(crate) struct Clip {
     key: Template,
     inter: Template,
     audio: Template,
-    /// Bits a second, over all tracks.
-    pub bits_per_second: u64,
 }
 
 #[derive(Debug)]
@@ -61,7 +59,6 @@ impl Clip {
             key: picture(0x17, 0x65, key),
             inter: picture(0x27, 0x41, inter),
             audio: Template::new(&[0xAF, 1], AUDIO_BYTES),
-            bits_per_second,
         }
     }
 
@@ -104,17 +101,17 @@ fn picture(tag: u8, nal: u8, bytes: usize) -> Template {
     Template::new(&[tag, 1, 0, 0, 0, a, b, c, d, nal], bytes)
 }
 
-/// The highest number among the frames in a part or segment.
-pub(crate) fn newest_stamp(media: &[u8]) -> Option<u32> {
-    let mut newest = None;
+/// The numbers of the frames in a part or segment, as they lie in it.
+pub(crate) fn stamps(media: &[u8]) -> Vec<u32> {
+    let mut found = Vec::new();
     let mut rest = media;
     while let Some(at) = rest.windows(STAMP.len()).position(|window| window == STAMP) {
-        let digits = rest.get(at + STAMP.len()..at + STAMP.len() + STAMP_DIGITS)?;
-        let number = std::str::from_utf8(digits).ok().and_then(|d| u32::from_str_radix(d, 16).ok());
-        newest = newest.max(number);
-        rest = rest.get(at + STAMP.len()..)?;
+        let behind = rest.get(at + STAMP.len()..).unwrap_or_default();
+        let digits = behind.get(..STAMP_DIGITS).and_then(|digits| std::str::from_utf8(digits).ok());
+        found.extend(digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()));
+        rest = behind;
     }
-    newest
+    found
 }
 
 /// Message number `n` of a broadcast, for every `n` in order: what it is and when it is due, in

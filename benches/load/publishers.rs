@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ghostlight::base::{Limits, SystemClock};
+use ghostlight::base::{Clock, Limits, MonoTime};
 use ghostlight::rtmp::client::{ClientError, Link, MediaKind, Target};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,28 +22,29 @@ const STAGGER: Duration = Duration::from_millis(25);
 /// When each message of one broadcast had left.
 #[derive(Debug)]
 pub(crate) struct Sent {
-    zero: Instant,
-    /// Nanoseconds after `zero`; 0 for not yet.
+    clock: Arc<dyn Clock>,
+    /// Nanoseconds of the clock; 0 for not yet.
     times: Vec<AtomicU64>,
 }
 
 impl Sent {
-    fn new() -> Self {
+    fn new(clock: &Arc<dyn Clock>) -> Self {
         let times = std::iter::repeat_with(|| AtomicU64::new(0)).take(SENT_MAX).collect();
-        Self { zero: Instant::now(), times }
+        Self { clock: Arc::clone(clock), times }
     }
 
     fn record(&self, number: u32) {
-        let nanos = u64::try_from(self.zero.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let now = self.clock.now().mono.since_start();
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         if let Some(time) = self.slot(number) {
             time.store(nanos, Ordering::Release);
         }
     }
 
     /// When the last byte of this message had been given to the socket.
-    pub(crate) fn at(&self, number: u32) -> Option<Instant> {
+    pub(crate) fn at(&self, number: u32) -> Option<MonoTime> {
         let nanos = self.slot(number)?.load(Ordering::Acquire);
-        (nanos != 0).then(|| self.zero + Duration::from_nanos(nanos))
+        (nanos != 0).then(|| MonoTime::from_start(Duration::from_nanos(nanos)))
     }
 
     fn slot(&self, number: u32) -> Option<&AtomicU64> {
@@ -71,13 +72,16 @@ pub(crate) struct Publishers {
 
 impl Publishers {
     /// Connects all of them, a little apart so that their keyframes do not coincide.
-    pub(crate) async fn start(targets: &[Target], clip: &Arc<Clip>) -> Result<Self, ClientError> {
+    pub(crate) async fn start(
+        targets: &[Target],
+        clip: &Arc<Clip>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, ClientError> {
         let mut publishers =
             Self { sent: Vec::new(), tasks: JoinSet::new(), stop: CancellationToken::new() };
         for target in targets {
-            let clock = Arc::new(SystemClock::new());
-            let link = Link::open(target.clone(), &Limits::default(), clock).await?;
-            let sent = Arc::new(Sent::new());
+            let link = Link::open(target.clone(), &Limits::default(), Arc::clone(clock)).await?;
+            let sent = Arc::new(Sent::new(clock));
             publishers.sent.push(Arc::clone(&sent));
             let (clip, stop) = (Arc::clone(clip), publishers.stop.clone());
             publishers.tasks.spawn(publish(link, clip, sent, stop));

@@ -1,5 +1,6 @@
 //! Numbers into one table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -35,19 +36,40 @@ impl Report {
         self.rows.push(Row { name: name.into(), ours, theirs, goal });
     }
 
+    /// Row by row the middle one of several runs; of two, the later.
+    pub(crate) fn median(runs: Vec<Self>) -> Self {
+        let mut values: BTreeMap<String, Vec<(f64, Option<f64>)>> = BTreeMap::new();
+        for row in runs.iter().flat_map(|run| &run.rows) {
+            values.entry(row.name.clone()).or_default().push((row.ours, row.theirs));
+        }
+        let rows = runs.into_iter().next().unwrap_or_default().rows.into_iter();
+        let rows = rows.map(|row| {
+            let seen = values.remove(&row.name).unwrap_or_default();
+            let ours = middle(seen.iter().map(|(ours, _)| *ours).collect());
+            let theirs = middle(seen.iter().filter_map(|(_, theirs)| *theirs).collect());
+            Row { ours: ours.unwrap_or(row.ours), theirs, ..row }
+        });
+        Self { rows: rows.collect() }
+    }
+
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:<52} {:>10} {:>10} {:>7}  goal", "", "ours", "nginx", "ratio");
+        let _ = writeln!(text, "{:<58} {:>10} {:>10} {:>7}  goal", "", "ours", "nginx", "ratio");
         for row in &self.rows {
             let theirs = row.theirs.map_or_else(|| "-".to_owned(), number);
             let ratio = row.theirs.filter(|theirs| *theirs > 0.0);
             let ratio = ratio.map_or_else(|| "-".to_owned(), |t| format!("{:.2}", row.ours / t));
             let (name, ours, goal) = (&row.name, number(row.ours), row.goal);
-            let _ = writeln!(text, "{name:<52} {ours:>10} {theirs:>10} {ratio:>7}  {goal}");
+            let _ = writeln!(text, "{name:<58} {ours:>10} {theirs:>10} {ratio:>7}  {goal}");
         }
         text
     }
+}
+
+fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Three or more digits that mean something.

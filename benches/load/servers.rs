@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ghostlight::load::{Body, Http};
 use ghostlight::rtmp::client::Target;
 use tempfile::TempDir;
 
@@ -25,6 +26,8 @@ const NGINX_RTMP: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 pub(crate) struct Server {
     child: Child,
     pub http: SocketAddr,
+    /// Where it tells its numbers; nginx does not.
+    admin: Option<SocketAddr>,
     pub targets: Vec<Target>,
     /// From its start to the first connection it took.
     pub listening_after: Duration,
@@ -41,8 +44,8 @@ pub(crate) struct Usage {
 
 impl Server {
     /// Our own release build with a fresh data folder and one channel for each publisher:
-    /// `c0`, `c1` and so on.
-    pub(crate) fn ghostlight(channels: usize) -> io::Result<Self> {
+    /// `c0`, `c1` and so on. `settings` are those of the environment, without their prefix.
+    pub(crate) fn ghostlight(channels: usize, settings: &[(&str, &str)]) -> io::Result<Self> {
         let binary = env!("CARGO_BIN_EXE_ghostlight");
         let folder = TempDir::with_prefix("ghostlight-load-")?;
         let (http, rtmp, admin) = (free_port()?, free_port()?, free_port()?);
@@ -57,17 +60,29 @@ impl Server {
             command.arg(flag).arg(addr.to_string());
         }
         command.env("GHOSTLIGHT_LOG_FILTER", "warn");
-        // All publishers of a bench come from one address.
-        command.env("GHOSTLIGHT_LIMITS_RTMP_CONNECTIONS_PER_ADDRESS_MAX", "10000");
-        Self::start(command, http, targets, folder)
+        // All publishers and players of a bench come from one address.
+        for limit in [
+            "RTMP_CONNECTIONS_PER_ADDRESS_MAX",
+            "RTMP_ACCEPTS_PER_SECOND_MAX",
+            "HTTP_CONNECTIONS_PER_ADDRESS_MAX",
+            "BLOCKED_REQUESTS_PER_ADDRESS_MAX",
+        ] {
+            command.env(format!("GHOSTLIGHT_LIMITS_{limit}"), "50000");
+        }
+        for (name, value) in settings {
+            command.env(format!("GHOSTLIGHT_{name}"), value);
+        }
+        Self::start(command, http, Some(admin), targets, folder)
     }
 
-    /// nginx with its RTMP module, plain HLS into memory. `None` when it is not installed.
-    pub(crate) fn nginx(channels: usize) -> io::Result<Option<Self>> {
+    /// Whether nginx and its RTMP module are installed.
+    pub(crate) fn has_nginx() -> bool {
         let installed = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
-        if !installed.is_ok_and(|status| status.success()) || !Path::new(NGINX_RTMP).exists() {
-            return Ok(None);
-        }
+        installed.is_ok_and(|status| status.success()) && Path::new(NGINX_RTMP).exists()
+    }
+
+    /// nginx with its RTMP module, plain HLS into memory.
+    pub(crate) fn nginx(channels: usize) -> io::Result<Self> {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() {
             tempfile::Builder::new().prefix("ghostlight-load-").tempdir_in(memory)?
@@ -85,12 +100,13 @@ impl Server {
             .collect::<io::Result<_>>()?;
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).arg("-c").arg(&config);
-        Self::start(command, http, targets, folder).map(Some)
+        Self::start(command, http, None, targets, folder)
     }
 
     fn start(
         mut command: Command,
         http: SocketAddr,
+        admin: Option<SocketAddr>,
         targets: Vec<Target>,
         folder: TempDir,
     ) -> io::Result<Self> {
@@ -98,7 +114,7 @@ impl Server {
         let start = Instant::now();
         let child = command.spawn()?;
         let mut server =
-            Self { child, http, targets, listening_after: Duration::ZERO, _folder: folder };
+            Self { child, http, admin, targets, listening_after: Duration::ZERO, _folder: folder };
         while TcpStream::connect(http).is_err() {
             if start.elapsed() > START_TIME_MAX || server.child.try_wait()?.is_some() {
                 return Err(io::Error::other("the server did not start"));
@@ -119,6 +135,17 @@ impl Server {
         }
         let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
         Usage { cpu: TICK * ticks, memory_bytes: pages * PAGE_BYTES }
+    }
+
+    /// What our own server says of itself under this name.
+    pub(crate) async fn gauge(&self, name: &str) -> io::Result<f64> {
+        let admin = self.admin.ok_or(io::ErrorKind::Unsupported)?;
+        let mut http = Http::new(admin, admin.to_string().into());
+        let answer = http.get("/metrics", Body::Keep).await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.and_then(|value| value.trim().parse().ok());
+        value.ok_or_else(|| io::Error::other(format!("no {name} among its numbers")))
     }
 
     /// The process and its children, which have none of their own.

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::keys::{ChannelArgs, KeyArgs};
+use super::load::LoadArgs;
 use super::publish::PublishArgs;
 use super::sunset::SunsetArgs;
 use crate::config::Sources;
@@ -30,8 +31,10 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Start the server and loop a small test clip into the channel `demo`; keeps no records
     Demo(ServeArgs),
-    /// Publish an FLV file to an RTMP server
+    /// Publish an FLV file to an RTMP server, or many times at once to load one
     Publish(PublishArgs),
+    /// Send a crowd of players to a server and say what they saw
+    Load(LoadArgs),
     /// Make, list, rotate and revoke stream keys
     Key(KeyArgs),
     /// Make and list channels

@@ -1,20 +1,27 @@
-//! `ghostlight publish`: a file goes to an RTMP server as if it were live.
+//! `ghostlight publish`: a file goes to an RTMP server as if it were live, once or many times.
 
+mod many;
 mod pace;
 mod progress;
 mod reel;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Bytes;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::demo::CLIP;
+use super::load::{parse_length, parse_up_to};
 use crate::base::{Limits, SystemClock};
+use crate::load::PUBLISHERS_MAX;
 use crate::media::{FlvTag, FlvTagKind};
 use crate::rtmp::client::{ClientError, Link, MediaKind, Target};
 
+pub use many::Tally;
 pub(super) use pace::Pace;
 pub(super) use progress::Progress;
 pub(super) use reel::Reel;
@@ -26,9 +33,9 @@ const SPEED_MAX: f64 = 100.0;
 
 #[derive(Clone, Debug, Args)]
 pub struct PublishArgs {
-    /// The file to publish
+    /// The file to publish; a small built-in clip where none is named
     #[arg(value_name = "FILE.flv")]
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
     /// Where to: rtmp://host/app/key, with :port where it is not 1935
     #[arg(long, value_name = "ADDRESS", value_parser = Target::parse)]
     pub to: Target,
@@ -38,6 +45,38 @@ pub struct PublishArgs {
     /// Send faster or slower than real time (0.01 to 100); the timestamps stay the file's
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = parse_speed)]
     pub speed: f64,
+    /// Publish this many times at once (1 to 1000); the address holds {n} or {key} for what differs
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
+    pub count: usize,
+    /// A file of stream keys, one in each line, for {key} in the address
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Stop after this many seconds (1 to 3600)
+    #[arg(long, value_name = "S", value_parser = parse_length)]
+    pub seconds: Option<Duration>,
+    /// Print the result of --count as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// With --count: load a server that is not on this machine; whoever answers for it has agreed
+    #[arg(long)]
+    pub i_own_this_server: bool,
+}
+
+impl PublishArgs {
+    fn name(&self) -> String {
+        self.file.as_ref().map_or_else(|| "the clip".to_owned(), |file| file.display().to_string())
+    }
+
+    async fn read(&self) -> Result<Bytes, ReelError> {
+        match &self.file {
+            Some(file) => reel::read(file).await,
+            None => Ok(Bytes::from_static(CLIP)),
+        }
+    }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    parse_up_to(text, PUBLISHERS_MAX)
 }
 
 fn parse_speed(text: &str) -> Result<f64, String> {
@@ -48,10 +87,37 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 }
 
 /// Publishes the file and returns when it is over or `stop` asks for the end, both of which are
-/// success. A refusal, a lost connection or a file that cannot be read is one error.
-pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<()> {
-    let name = args.file.display().to_string();
-    let mut reel = Reel::open(&args.file).await.with_context(|| name.clone())?;
+/// success. A refusal, a lost connection or a file that cannot be read is one error. Of many
+/// publishers, what they came to is the answer.
+pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<Option<Tally>> {
+    let file = args.read().await.with_context(|| args.name())?;
+    let length = args.seconds;
+    let published = async {
+        if args.count == 1 {
+            return publish(args, file, &stop).await.map(|()| None);
+        }
+        many::run(&args, &file, &stop).await.map(Some)
+    };
+    tokio::pin!(published);
+    tokio::select! {
+        biased;
+        ended = &mut published => return ended,
+        () = passed(length) => stop.cancel(),
+    }
+    published.await
+}
+
+/// Never, where there is no such length.
+async fn passed(length: Option<Duration>) {
+    match length {
+        Some(length) => tokio::time::sleep(length).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn publish(args: PublishArgs, file: Bytes, stop: &CancellationToken) -> anyhow::Result<()> {
+    let name = args.name();
+    let mut reel = Reel::new(file).with_context(|| name.clone())?;
     let progress = Progress::new(&args.to, reel.bytes());
     let (limits, clock) = (Limits::default(), Arc::new(SystemClock::new()));
     let link = tokio::select! {
@@ -60,7 +126,7 @@ pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<(
         link = Link::open(args.to, &limits, clock) => link?,
     };
     let pace = Pace::new(args.speed);
-    let played = play(link, &mut reel, args.repeat, pace, &progress, &stop).await;
+    let played = play(link, &mut reel, args.repeat, pace, &progress, stop).await;
     progress.finish();
     match played {
         Ok(()) => {}
@@ -108,14 +174,14 @@ pub(super) async fn play(
             () = stop.cancelled() => break,
             listened = link.listen_until(due) => listened?,
         }
-        let bytes = tag.body.len();
+        let (bytes, late) = (tag.body.len(), due.elapsed());
         tokio::select! {
             biased;
             wrote = link.write(kind(&tag), wrap(media), tag.body) => wrote?,
             // The server takes nothing more, so there is no goodbye to say either.
             () = stop.cancelled() => return Ok(()),
         }
-        progress.sent(bytes, media, reel.position());
+        progress.sent(bytes, media, reel.position(), late);
     }
     Ok(link.finish().await?)
 }

@@ -13,7 +13,7 @@ use super::command::Inputs;
 use super::drain::Signals;
 use super::telemetry::Log;
 use super::welcome::Welcome;
-use super::{demo, keys, publish, sunset};
+use super::{demo, keys, load as crowd, publish, sunset};
 use crate::accounts::issue_key;
 use crate::base::{ChannelId, Rival, SystemClock};
 use crate::config::{LogFormat, Sources, load, render};
@@ -21,6 +21,8 @@ use crate::gate::{DeclaredInstant, Schedule, build_time};
 
 /// What was asked for is wrong, or the server cannot start: nothing was changed.
 const WRONG: u8 = 2;
+/// A load whose own process was too busy says nothing about the server.
+const TOO_BUSY: u8 = 3;
 
 /// Does what the command line says. Errors are one line on standard error.
 pub async fn main() -> ExitCode {
@@ -30,6 +32,7 @@ pub async fn main() -> ExitCode {
         Command::Serve(args) => serve(&args, args.add_to(sources)).await,
         Command::Demo(args) => serve_demo(args.add_to(sources)).await,
         Command::Publish(args) => publish_file(args).await,
+        Command::Load(args) => send_crowd(&args).await,
         Command::Key(args) => match inputs(&sources) {
             Ok(inputs) => keys::run_key(&args, &inputs).await.map_err(Failure::failed),
             Err(failure) => Err(failure),
@@ -135,20 +138,47 @@ async fn serve_demo(sources: Sources) -> Result<ExitCode, Failure> {
 
 async fn publish_file(args: publish::PublishArgs) -> Result<ExitCode, Failure> {
     let _log = Log::start(LogFormat::Text, "warn").map_err(Failure::wrong)?;
-    let mut signals = Signals::listen().map_err(Failure::failed)?;
+    let as_json = args.json;
+    let published = until_stopped(|stop| publish::run(args, stop)).await;
+    let Some(tally) = published.map_err(Failure::failed)? else { return Ok(ExitCode::SUCCESS) };
+    say(&if as_json { format!("{:#}\n", tally.json()) } else { tally.render() });
+    Ok(load_code(tally.is_clean(), tally.is_too_busy()))
+}
+
+async fn send_crowd(args: &crowd::LoadArgs) -> Result<ExitCode, Failure> {
+    // Whatever is an error is known before the first player leaves.
+    let watched = until_stopped(|stop| crowd::run(args, stop)).await;
+    let outcome = watched.map_err(Failure::wrong)?;
+    say(&if args.json { format!("{:#}\n", outcome.json()) } else { outcome.render() });
+    Ok(load_code(outcome.is_clean(), outcome.is_too_busy()))
+}
+
+/// The exit code of a load: something was missed, or this process was too busy to judge.
+fn load_code(is_clean: bool, is_too_busy: bool) -> ExitCode {
+    match (is_too_busy, is_clean) {
+        (true, _) => ExitCode::from(TOO_BUSY),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::FAILURE,
+    }
+}
+
+/// Runs a command that ends early, but in good order, when a signal asks for it.
+async fn until_stopped<T, F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let mut signals = Signals::listen()?;
     let stop = CancellationToken::new();
-    let published = publish::run(args, stop.clone());
-    tokio::pin!(published);
-    let ended = tokio::select! {
+    let done = command(stop.clone());
+    tokio::pin!(done);
+    tokio::select! {
         biased;
-        ended = &mut published => ended,
+        ended = &mut done => ended,
         () = signals.asked_to_stop() => {
             stop.cancel();
-            published.await
+            done.await
         }
-    };
-    ended.map_err(Failure::failed)?;
-    Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// Standard output belongs to people and scripts; a closed or full one is no error of ours.

@@ -158,6 +158,13 @@ pub struct Now {
     pub wall: WallTime,
 }
 
+impl Now {
+    /// How long ago the calendar stood at `then`; nothing where that lies ahead.
+    pub fn age_of(&self, then: WallTime) -> Duration {
+        then.until(self.wall)
+    }
+}
+
 /// Where the shell gets the time. Whatever decides takes a [`Now`] instead.
 pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Now;

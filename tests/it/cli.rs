@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-fn ghostlight(home: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
+pub(super) fn ghostlight(home: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ghostlight"))
         .args(args)
         .env_clear()
@@ -17,16 +17,16 @@ fn ghostlight(home: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
         .expect("the binary runs")
 }
 
-fn home() -> TempDir {
+pub(super) fn home() -> TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-fn stdout(output: &Output) -> String {
+pub(super) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
 /// The one line on standard error of a command that failed with `code`.
-fn complaint(output: &Output, code: i32) -> String {
+pub(super) fn complaint(output: &Output, code: i32) -> String {
     let text = String::from_utf8(output.stderr.clone()).expect("text");
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert_eq!(text.trim_end().lines().count(), 1, "{text}");

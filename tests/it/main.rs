@@ -4,6 +4,7 @@ mod cli;
 mod copies;
 #[path = "../fuzz/mod.rs"]
 mod fuzz;
+mod load;
 mod memory;
 mod road;
 mod rules;

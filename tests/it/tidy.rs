@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("web", &["base", "gate"]),
     ("http", &["base", "gate", "live", "accounts", "web"]),
     ("check", &["base"]),
+    ("load", &["base"]),
     ("config", &["base", "gate", "hls", "hub"]),
 ];
 

@@ -7,7 +7,7 @@ use super::service::{PATIENCE, Service};
 
 /// A demo that has something to play, and where. The socket comes from here, so that its port is
 /// known.
-fn demo(first: &str) -> (Service, SocketAddr) {
+pub(super) fn demo(first: &str) -> (Service, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = listener.local_addr().expect("its address");
     let args = ["demo", "--http", &addr.to_string()];

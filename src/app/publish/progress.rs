@@ -1,10 +1,12 @@
-use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::io::IsTerminal;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::app::table;
+use crate::load;
 use crate::rtmp::client::Target;
 
 /// How often a line is written where there is no terminal to draw a bar on.
@@ -25,9 +27,11 @@ enum Out {
     Silent,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     bytes: u64,
+    messages: u64,
+    late: u64,
     media_millis: u64,
     start: Option<Instant>,
     said: Option<Instant>,
@@ -56,15 +60,18 @@ impl Progress {
     }
 
     fn with(out: Out) -> Self {
-        let state = State { bytes: 0, media_millis: 0, start: None, said: None };
+        let state = State::default();
         Self { out, state: Mutex::new(state) }
     }
 
-    /// A message went out: its length, its media time, and how far the file has been read.
-    pub(super) fn sent(&self, bytes: usize, media_millis: u64, position: usize) {
+    /// A message went out: its length, its media time, how far the file has been read, and how
+    /// late after its time it was.
+    pub(super) fn sent(&self, bytes: usize, media_millis: u64, position: usize, late: Duration) {
         let now = Instant::now();
-        let mut state = self.state.lock().expect("nothing panics under this lock");
+        let mut state = self.state();
         state.bytes = state.bytes.saturating_add(to_u64(bytes));
+        state.messages += 1;
+        state.late += u64::from(late >= load::Tally::LATE);
         state.media_millis = media_millis;
         state.start.get_or_insert(now);
         match &self.out {
@@ -83,24 +90,39 @@ impl Progress {
         }
     }
 
+    pub(super) fn bytes(&self) -> u64 {
+        self.state().bytes
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        self.state().messages
+    }
+
+    /// Of 100 messages, how many were late.
+    pub(super) fn late_percent(&self) -> u64 {
+        let state = self.state();
+        (100 * state.late).checked_div(state.messages).unwrap_or(0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics under this lock")
+    }
+
     /// Leaves the last state on the screen.
     pub(super) fn finish(&self) {
         match &self.out {
             Out::Bar(bar) => bar.abandon(),
             Out::Lines => {
-                let state = self.state.lock().expect("nothing panics under this lock");
-                self.say(&state.text(Instant::now()));
+                self.say(&self.state().text(Instant::now()));
             }
             Out::Silent => {}
         }
     }
 
-    /// One line for the person. A standard error that is gone is no reason to stop.
+    /// One line for the person.
     pub(super) fn say(&self, text: &str) {
         match &self.out {
-            Out::Bar(_) | Out::Lines => {
-                let _ = writeln!(std::io::stderr(), "{text}");
-            }
+            Out::Bar(_) | Out::Lines => table::say(text),
             Out::Silent => {}
         }
     }
@@ -134,8 +156,12 @@ mod tests {
     #[test]
     fn the_text_says_time_bytes_and_rate() {
         let start = Instant::now();
-        let state =
-            State { bytes: 12_345_678, media_millis: 3_723_999, start: Some(start), said: None };
+        let state = State {
+            bytes: 12_345_678,
+            media_millis: 3_723_999,
+            start: Some(start),
+            ..State::default()
+        };
         let text = state.text(start + Duration::from_secs(40));
         assert_eq!(text, "1:02:03  12.3 MB  2.46 Mbit/s");
     }

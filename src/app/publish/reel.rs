@@ -35,16 +35,16 @@ pub(crate) struct Reel {
     truncated: bool,
 }
 
-impl Reel {
-    /// Reads a file from the disk.
-    pub(crate) async fn open(path: &Path) -> Result<Self, ReelError> {
-        let got = tokio::fs::metadata(path).await?.len();
-        if got > FILE_BYTES_MAX {
-            return Err(ReelError::TooLong { got });
-        }
-        Self::new(Bytes::from(tokio::fs::read(path).await?))
+/// A whole file from the disk.
+pub(super) async fn read(path: &Path) -> Result<Bytes, ReelError> {
+    let got = tokio::fs::metadata(path).await?.len();
+    if got > FILE_BYTES_MAX {
+        return Err(ReelError::TooLong { got });
     }
+    Ok(Bytes::from(tokio::fs::read(path).await?))
+}
 
+impl Reel {
     /// Reads up to the first picture or sound, so that what cannot be played is known before a
     /// server hears of it.
     pub(crate) fn new(file: Bytes) -> Result<Self, ReelError> {
