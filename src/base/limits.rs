@@ -152,11 +152,30 @@ pub struct Limits {
     pub drain_grace: Duration,
 }
 
+/// A connection itself: its task, its read buffer, its state.
+const OWN_BYTES: usize = 64 * 1024;
+
 impl Limits {
     /// From an accepted `publish` to the first frame that can be decoded: the first media message
     /// may take its time, and after it a keyframe. A permit is void after that.
     pub fn permit_time_max(&self) -> Duration {
         self.first_media_time_max + self.keyframe_wait_max
+    }
+
+    /// The most that one publisher can make the server hold: what viewers can fetch, the frames on
+    /// their way there, and what is on the wire. A floor that is longer than `window_bytes_max`
+    /// allows, six segments of a very high rate, takes the window's place.
+    pub fn publisher_bytes_max(&self) -> usize {
+        // Each track may wait for the other, for its configuration and for its turn in time.
+        let before_ring = 3 * self.gop_bytes_max + 4 * self.frame_bytes_max;
+        let wire = self.partial_bytes_max + self.rtmp_send_bytes_max + OWN_BYTES;
+        self.window_bytes_max + self.ring_bytes_max + before_ring + wire
+    }
+
+    /// The most that one HTTP/1.1 connection holds while its request is on its way.
+    pub fn request_bytes_max(&self) -> usize {
+        // The buffer doubles as it grows.
+        2 * (self.request_line_bytes_max + self.request_head_bytes_max) + OWN_BYTES
     }
 }
 

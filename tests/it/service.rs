@@ -112,6 +112,18 @@ impl Service {
         address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{log}"))
     }
 
+    /// One of the numbers it shows to operators.
+    pub(super) fn metric(&self, name: &str) -> usize {
+        let mut operator = TcpStream::connect(self.address_of("admin")).expect("it listens");
+        operator.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        operator.write_all(request).expect("sent");
+        let mut answer = String::new();
+        operator.read_to_string(&mut answer).expect("an answer");
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.expect(name).trim().parse().expect("digits")
+    }
+
     /// Asks it to stop as a service manager does; answers its log.
     fn stop(mut self) -> String {
         let number = self.child.id().to_string();
