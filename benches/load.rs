@@ -23,6 +23,7 @@ mod plain;
 mod publishers;
 #[path = "load/report.rs"]
 mod report;
+#[allow(dead_code, reason = "shared with the soak, which uses more of it")]
 #[path = "load/servers.rs"]
 mod servers;
 #[path = "load/single.rs"]

@@ -109,10 +109,28 @@ async fn publish(
     sent: Arc<Sent>,
     stop: CancellationToken,
 ) -> Result<Punctuality, ClientError> {
+    let mut punctuality = Punctuality::default();
+    let note = |number, is_late| {
+        punctuality.messages += 1;
+        punctuality.late += u64::from(is_late);
+        sent.record(number);
+    };
+    send(&mut link, &clip, &stop, note).await?;
+    link.finish().await?;
+    Ok(punctuality)
+}
+
+/// Sends one broadcast from its beginning until `stop`. `note` hears of each message that has left:
+/// its number, and whether it was late.
+pub(crate) async fn send(
+    link: &mut Link,
+    clip: &Clip,
+    stop: &CancellationToken,
+    mut note: impl FnMut(u32, bool),
+) -> Result<(), ClientError> {
     link.write(MediaKind::Video, 0, clip.video_config.clone()).await?;
     link.write(MediaKind::Audio, 0, clip.audio_config.clone()).await?;
     let start = Instant::now();
-    let mut punctuality = Punctuality::default();
     for (number, (piece, micros)) in (0_u32..).zip(schedule()) {
         let due = start + Duration::from_micros(micros);
         tokio::select! {
@@ -120,16 +138,14 @@ async fn publish(
             () = stop.cancelled() => break,
             listened = link.listen_until(due) => listened?,
         }
-        punctuality.messages += 1;
-        punctuality.late += u64::from(due.elapsed() > LATE);
+        let is_late = due.elapsed() > LATE;
         let timestamp = u32::try_from(micros / 1_000).expect("a bench is shorter than 49 days");
         let kind = match piece {
             Piece::Key | Piece::Inter => MediaKind::Video,
             Piece::Audio => MediaKind::Audio,
         };
         link.write(kind, timestamp, clip.body(piece, number)).await?;
-        sent.record(number);
+        note(number, is_late);
     }
-    link.finish().await?;
-    Ok(punctuality)
+    Ok(())
 }

@@ -42,6 +42,14 @@ pub(crate) struct Usage {
     pub memory_bytes: u64,
 }
 
+/// What one process holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub resident_kib: u32,
+    pub descriptors: u32,
+    pub threads: u32,
+}
+
 impl Server {
     /// Our own release build with a fresh data folder and one channel for each publisher:
     /// `c0`, `c1` and so on. `settings` are those of the environment, without their prefix.
@@ -135,6 +143,20 @@ impl Server {
         }
         let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
         Usage { cpu: TICK * ticks, memory_bytes: pages * PAGE_BYTES }
+    }
+
+    /// What the process itself holds, without children.
+    pub(crate) fn held(&self) -> io::Result<Held> {
+        let folder = Path::new("/proc").join(self.child.id().to_string());
+        let status = fs::read_to_string(folder.join("status"))?;
+        let number = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            let value = value.and_then(|value| value.split_whitespace().next()?.parse().ok());
+            value.ok_or_else(|| io::Error::other(format!("no {name} in its status")))
+        };
+        let descriptors = u32::try_from(fs::read_dir(folder.join("fd"))?.count());
+        let descriptors = descriptors.unwrap_or(u32::MAX);
+        Ok(Held { resident_kib: number("VmRSS:")?, threads: number("Threads:")?, descriptors })
     }
 
     /// What our own server says of itself under this name.
