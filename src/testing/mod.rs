@@ -17,4 +17,5 @@ pub mod fuzz_tags;
 pub mod lint;
 pub mod log;
 mod playlist;
+pub mod proxy;
 mod script;
