@@ -32,8 +32,11 @@ pub(super) struct Lane<S, H: Site> {
     stopping: bool,
 }
 
+/// The library at work.
+type Work<S, H> = http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>;
+
 enum State<S, H: Site> {
-    Working(Box<http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>>),
+    Working(Box<Work<S, H>>),
     Resting(Rest<S>),
     Over,
 }
@@ -77,10 +80,7 @@ where
 
     /// Puts the library away. Nothing is lost: it has parsed all that it can, and the pulse or a
     /// held request says that nothing it wrote is left.
-    fn rest(
-        conn: http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>,
-        held: Option<Answering>,
-    ) -> State<S, H> {
+    fn rest(conn: Work<S, H>, held: Option<Answering>) -> State<S, H> {
         let parts = conn.into_parts();
         // A copy, since the library's buffer is large.
         let ahead = Bytes::copy_from_slice(&parts.read_buf);
