@@ -237,31 +237,48 @@ async fn a_broadcast_without_media_ends_without_a_playlist() {
     assert!(matches!(rendition.state(), RenditionState::Ended { .. }));
 }
 
-// D37: a defect ends its own broadcast and nothing else.
+/// What a packager wakes up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    Frames,
+    Away,
+    Gap,
+    Ended,
+}
+
+// D37, F37: a defect in whatever a packager wakes up for ends its own broadcast and nothing else.
 #[tokio::test(start_paused = true)]
-async fn a_panic_ends_one_broadcast() {
-    let stage = Stage::new();
-    let mut one = stage.encoder("one", Admission::Start).await;
-    let mut two = stage.encoder("two", Admission::Start).await;
-    tokio::join!(one.run(3_050), two.run(3_050));
-    sleep(Duration::from_millis(1)).await;
-    // The first to read the clock is the packager that this frame wakes.
-    one.write();
-    stage.clock.broken.store(true, Ordering::SeqCst);
-    tokio::task::yield_now().await;
-    tokio::task::yield_now().await;
-    assert!(!stage.clock.broken.load(Ordering::SeqCst));
-    tokio::join!(one.run(3_000), two.run(3_000));
-    let RenditionState::Ended { reason: EndReason::Faulted(rule), .. } =
-        stage.rendition("one").state()
-    else {
-        panic!("{:?}", stage.rendition("one").state());
-    };
-    assert_eq!(rule, "packager_fault");
-    assert!(stage.rendition("one").published().is_some_and(|p| p.ended));
-    assert_eq!(stage.rendition("two").state(), RenditionState::Live);
-    assert!(stage.registry.find(&ChannelId::parse("one").unwrap()).is_none());
-    assert_eq!(stage.metrics.faults.get(), 1);
+async fn a_panic_at_any_wake_ends_one_broadcast() {
+    for woken in [Woken::Frames, Woken::Away, Woken::Gap, Woken::Ended] {
+        let stage = Stage::new();
+        let mut one = stage.encoder("one", Admission::Start).await;
+        let mut two = stage.encoder("two", Admission::Start).await;
+        tokio::join!(one.run(3_050), two.run(3_050));
+        sleep(Duration::from_millis(1)).await;
+        // The next to read the clock is the packager that this wakes.
+        match woken {
+            Woken::Frames => assert!(one.write()),
+            Woken::Away => drop(one),
+            Woken::Gap => {
+                drop(one);
+                sleep(Duration::from_millis(240)).await;
+            }
+            Woken::Ended => one.finish(EndReason::Finished),
+        }
+        stage.clock.broken.store(true, Ordering::SeqCst);
+        sleep(Duration::from_millis(20)).await;
+        assert!(!stage.clock.broken.load(Ordering::SeqCst), "{woken:?}: nobody woke");
+        two.run(3_000).await;
+        let state = stage.rendition("one").state();
+        let RenditionState::Ended { reason: EndReason::Faulted(rule), .. } = state else {
+            panic!("{woken:?}: {state:?}");
+        };
+        assert_eq!(rule, "packager_fault");
+        assert!(stage.rendition("one").published().is_some_and(|p| p.ended), "{woken:?}");
+        assert_eq!(stage.rendition("two").state(), RenditionState::Live);
+        assert!(stage.registry.find(&ChannelId::parse("one").unwrap()).is_none());
+        assert_eq!(stage.metrics.faults.get(), 1);
+    }
 }
 
 // D35: stopping the node ends every playlist.
