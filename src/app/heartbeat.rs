@@ -21,19 +21,19 @@ const BEAT: Duration = Duration::from_secs(1);
 
 /// Whatever is looked at.
 #[derive(Debug)]
-pub(super) struct Heartbeat {
-    pub(super) keys: Keys,
-    pub(super) gatekeeper: Gatekeeper,
-    pub(super) registry: Registry,
-    pub(super) clock: Arc<dyn Clock>,
+pub struct Heartbeat {
+    pub keys: Keys,
+    pub gatekeeper: Gatekeeper,
+    pub registry: Registry,
+    pub clock: Arc<dyn Clock>,
     /// How long a broadcast may take to begin once it is permitted.
-    pub(super) permit_time_max: Duration,
+    pub permit_time_max: Duration,
 }
 
 impl Heartbeat {
     /// Beats until `stop`, and writes down then what is left to write: what the gate must remember
     /// first, since there is little time. A beat that is cut short loses nothing.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    pub async fn run(self, stop: CancellationToken) {
         let beating = async {
             loop {
                 time::sleep(BEAT).await;

@@ -8,7 +8,7 @@ mod command;
 pub mod demo;
 mod drain;
 mod first_start;
-mod heartbeat;
+pub mod heartbeat;
 pub mod keys;
 mod lines;
 mod listen;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time;
@@ -20,7 +21,7 @@ use super::conn::{self, Ended, Peer};
 use super::context::Context;
 use super::logbook::Logbook;
 use super::metrics::{Raised, Reached};
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 use super::status::Cause;
 use crate::base::{ConnId, MonoTime};
 
@@ -85,6 +86,18 @@ impl Server {
         }
     }
 
+    /// Serves one connection that somebody else made, such as a pipe within the process; it counts
+    /// for this address.
+    pub fn serve_stream<S>(&self, stream: S, address: SocketAddr, stop: &CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let Some(guest) = self.receive(address) else { return };
+        let (shared, stop, peer) = (self.shared.clone(), stop.clone(), guest.peer);
+        let serving = async move { conn::serve(stream, peer, &shared.context, &stop).await };
+        self.attend(guest, serving);
+    }
+
     fn open(
         &self,
         stream: TcpStream,
@@ -92,30 +105,49 @@ impl Server {
         tls: Option<TlsAcceptor>,
         stop: &CancellationToken,
     ) {
-        let shared = &self.shared;
-        let now = shared.context.clock.now().mono;
-        let id = ConnId(shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         // An IPv4 peer of a dual-stack socket is shown as what it is.
         address.set_ip(address.ip().to_canonical());
+        let Some(guest) = self.receive(address) else { return reset(stream) };
+        tune(&stream, self.shared.context.limits.ingest_silence_max);
+        let (shared, stop, peer) = (self.shared.clone(), stop.clone(), guest.peer);
+        let serving = async move { shared.serve(stream, peer, tls, &stop).await };
+        self.attend(guest, serving);
+    }
+
+    /// A place for a connection, unless there is none.
+    fn receive(&self, address: SocketAddr) -> Option<Guest> {
+        let shared = &self.shared;
+        let since = shared.context.clock.now().mono;
+        let id = ConnId(shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let peer = Peer { id, address };
-        let slot = match shared.slots.take(address.ip(), now) {
-            Ok(slot) => slot,
+        match shared.slots.take(address.ip(), since) {
+            Ok(slot) => Some(Guest { peer, slot, since }),
             Err(cause) => {
-                shared.note_end(peer, &Ended { cause, reached: Reached::Door }, now);
-                return reset(stream);
+                shared.note_end(peer, &Ended { cause, reached: Reached::Door }, since);
+                None
             }
-        };
-        tune(&stream, shared.context.limits.ingest_silence_max);
-        let (shared, stop) = (self.shared.clone(), stop.clone());
-        let span = tracing::info_span!("conn", %id);
+        }
+    }
+
+    fn attend(&self, guest: Guest, serving: impl Future<Output = Ended> + Send + 'static) {
+        let shared = self.shared.clone();
+        let Guest { peer, slot, since } = guest;
+        let span = tracing::info_span!("conn", id = %peer.id);
         let task = async move {
             let _open = Raised::new(&shared.context.metrics.connections);
-            let ended = shared.serve(stream, peer, tls, &stop).await;
+            let ended = serving.await;
             drop(slot);
-            shared.note_end(peer, &ended, now);
+            shared.note_end(peer, &ended, since);
         };
         self.shared.tasks.spawn(task.instrument(span));
     }
+}
+
+/// A connection that has its place.
+struct Guest {
+    peer: Peer,
+    slot: Slot,
+    since: MonoTime,
 }
 
 impl Shared {
