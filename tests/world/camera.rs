@@ -1,9 +1,9 @@
 //! What an encoder makes: RTMP messages with the stamps of its clock.
 
 use ghostlight::testing::clips;
+use ghostlight::testing::dice::Dice;
 
 use super::chunks::{AUDIO, Message, VIDEO};
-use super::dice::Dice;
 use super::plan;
 
 const AAC_SAMPLES: u64 = 1_024;

@@ -1,7 +1,7 @@
 //! An encoder's half of the RTMP framing (Adobe RTMP 1.0, section 5.3), written apart from the
 //! server's: headers of both kinds, long timestamps, messages of two tracks woven into each other.
 
-use super::dice::Dice;
+use ghostlight::testing::dice::Dice;
 
 pub(crate) const AUDIO: u8 = 8;
 pub(crate) const VIDEO: u8 = 9;

@@ -13,7 +13,6 @@
 
 mod camera;
 mod chunks;
-mod dice;
 mod fragment;
 mod gate;
 mod judge;

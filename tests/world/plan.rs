@@ -1,8 +1,7 @@
 //! What happens in a world, as a value: drawn from a seed, printed as a test case, made smaller.
 
+use ghostlight::testing::dice::Dice;
 use serde::{Deserialize, Serialize};
-
-use super::dice::Dice;
 
 /// All times are milliseconds since the world began, and even; see [`Dice::even`].
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ghostlight::rtmp::Writer;
 use ghostlight::rtmp::amf::{self, Value};
+use ghostlight::testing::dice::Dice;
 use tokio::io::{AsyncReadExt, AsyncWrite, DuplexStream, ReadHalf, WriteHalf, split};
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -15,7 +16,6 @@ use tokio::time::timeout;
 
 use super::camera::Camera;
 use super::chunks::{Chunks, chunk};
-use super::dice::Dice;
 use super::plan::Act;
 use super::stage::Stage;
 

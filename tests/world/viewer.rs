@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ghostlight::testing::delta::apply_delta;
+use ghostlight::testing::dice::Dice;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 
-use super::dice::Dice;
 use super::listing::Listing;
 use super::plan::{Viewer, ViewerKind};
 use super::stage::Stage;
