@@ -14,3 +14,4 @@ mod neighbours;
 mod rows;
 mod shown;
 mod stage;
+mod unrest;

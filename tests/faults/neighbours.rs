@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::Http;
 use crate::stage::{PATIENCE, Stage};
+use crate::unrest::Unrest;
 
 /// As many as the rules ask for.
 pub(crate) const NEIGHBOURS: usize = 5;
-/// From the last picture of a part having been sent to the part having been fetched. Two of its
+/// From the last picture of a part having been sent to the part having been fetched. Three of its
 /// own lengths: later than that, a player that stays as close as it may runs dry.
-pub(crate) const PART_LATE_MAX: Duration = Duration::from_millis(500);
+pub(crate) const PART_LATE_MAX: Duration = Duration::from_millis(750);
 /// Parts that every viewer has fetched before a test begins.
 const PARTS_BEFORE: usize = 4;
 
@@ -47,6 +48,7 @@ const CONTENT_AT: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     seen: Vec<Arc<Mutex<Seen>>>,
+    unrest: Unrest,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -76,6 +78,8 @@ pub(crate) struct Latency {
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) max: Duration,
+    /// What of it the machine itself may have caused.
+    pub(crate) unrest: Duration,
 }
 
 impl Neighbours {
@@ -92,7 +96,7 @@ impl Neighbours {
         let streams: Vec<_> = targets.into_iter().zip(seen.iter().cloned()).collect();
         let (http, stopped) = (stage.http, stop.clone());
         let thread = thread::spawn(move || run(http, streams, &stopped));
-        let neighbours = Self { seen, stop, thread: Some(thread) };
+        let neighbours = Self { seen, unrest: Unrest::watch(), stop, thread: Some(thread) };
         neighbours.wait_for_parts(PARTS_BEFORE);
         neighbours
     }
@@ -110,19 +114,27 @@ impl Neighbours {
     }
 
     /// No publication has ended, every part came in its turn with every picture in it and within
-    /// [`PART_LATE_MAX`], every version of a playlist is sound, and they still go on.
+    /// [`PART_LATE_MAX`] and what the machine itself took, every version of a playlist is sound, and
+    /// they still go on.
     pub(crate) fn assert_untouched(&self) {
+        self.assert_untouched_within(PART_LATE_MAX);
+    }
+
+    /// The same where a part may come later.
+    pub(crate) fn assert_untouched_within(&self, late_max: Duration) {
         self.wait_for_parts(2);
         let faults = self.faults();
         assert!(faults.is_empty(), "{faults:#?}");
         for (number, seen) in self.each().enumerate() {
-            let late = seen.parts.iter().max_by_key(|part| part.after).expect("it was watched");
-            assert!(
-                late.after <= PART_LATE_MAX,
-                "part {} of neighbour {number} came {:?} after its last picture",
-                late.number,
-                late.after
-            );
+            for part in seen.parts.iter().filter(|part| late_max < part.after) {
+                let unrest = self.unrest.between(part.at - part.after, part.at);
+                assert!(
+                    part.after <= late_max + unrest,
+                    "part {} of neighbour {number} came after {:?}, the machine took {unrest:?} of it",
+                    part.number,
+                    part.after
+                );
+            }
             assert!(1 < seen.versions, "neighbour {number} saw one version of its playlist");
         }
     }
@@ -138,7 +150,13 @@ impl Neighbours {
             let at = (lengths.len() * of_100).div_ceil(100).saturating_sub(1);
             lengths.get(at).copied().expect("parts were fetched")
         };
-        Latency { parts: lengths.len(), p50: quantile(50), p99: quantile(99), max: quantile(100) }
+        Latency {
+            parts: lengths.len(),
+            p50: quantile(50),
+            p99: quantile(99),
+            max: quantile(100),
+            unrest: self.unrest.between(start, Instant::now()),
+        }
     }
 
     fn faults(&self) -> Vec<String> {
@@ -255,7 +273,7 @@ async fn watch(addr: SocketAddr, channel: &str, seen: &Mutex<Seen>) -> Error {
 }
 
 /// The address of a channel's media playlist, as soon as it has one.
-async fn find_playlist(http: &mut Http, channel: &str) -> Result<String, Error> {
+pub(crate) async fn find_playlist(http: &mut Http, channel: &str) -> Result<String, Error> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = http.get(&format!("/{channel}/index.m3u8")).await?;
@@ -363,7 +381,7 @@ fn listed_parts(text: &str) -> BTreeMap<u64, String> {
 }
 
 /// Media sequence and index of the part to come.
-fn next_part(text: &str) -> (u64, usize) {
+pub(crate) fn next_part(text: &str) -> (u64, usize) {
     let tag = "#EXT-X-MEDIA-SEQUENCE:";
     let first = text.lines().find_map(|line| line.strip_prefix(tag)?.parse::<u64>().ok());
     let (mut msn, mut part) = (first.unwrap_or(0), 0);

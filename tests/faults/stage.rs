@@ -192,8 +192,17 @@ impl Stage {
 
     /// Bytes that are resident now.
     pub(crate) fn resident_bytes(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// The most that was ever resident.
+    pub(crate) fn peak_bytes(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(self.proc("status")).expect("a running process");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its size");
+        let line = status.lines().find(|line| line.starts_with(field)).expect("its size");
         let kib = line.split_whitespace().nth(1).expect("a number");
         kib.parse::<u64>().expect("digits") * 1_024
     }
