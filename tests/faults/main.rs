@@ -7,6 +7,7 @@
     reason = "these tests run in real time, start their own tasks, and print what they measured"
 )]
 
+mod attack;
 mod encoder;
 mod http;
 mod machine;
