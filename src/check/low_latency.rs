@@ -153,7 +153,7 @@ impl Look<'_> {
             });
         }
         // The segment that reaches over the limit may keep all its parts.
-        let most = near.saturating_add(playlist.target());
+        let most = near.saturating_add(playlist.target()).saturating_add(FRAME_MICROS);
         self.advise("H89", listed <= most, 0, || {
             format!("{} of whole segments are listed as parts too", seconds(listed))
         });
