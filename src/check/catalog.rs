@@ -175,6 +175,7 @@ pub const RULES: &[Rule] = &[
     rule("H109", Must, Http, "draft-22 B.1, Apple 10.1", "playlists come in gzip to who accepts it, and say that they vary"),
     rule("H110", Should, Http, "draft-22 B.1", "low latency is served over HTTP/2 or HTTP/3"),
     rule("H111", Should, Http, "draft-22 B.1", "cache lifetimes fit what is served"),
+    rule("H112", Should, Http, "draft-22 B.1", "a playlist varies by nothing but its coding, so that caches keep one"),
     rule("H113", Must, Http, "draft-22 B.1", "byte ranges of media are answered with 206 or 416 and the right bytes"),
     rule("H114", Must, Http, "Apple 10.4", "media has the media type of its container"),
     rule("H115", Should, Http, "Apple 8.18", "media is served without redirects"),

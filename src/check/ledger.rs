@@ -96,6 +96,12 @@ impl Ledger {
         self.entries.iter().flat_map(|entry| &entry.findings)
     }
 
+    /// How many rules are broken.
+    pub fn broken_rules(&self) -> u64 {
+        let broken = self.entries.iter().filter(|entry| 0 < entry.broken);
+        u64::try_from(broken.count()).unwrap_or(u64::MAX)
+    }
+
     fn entry(&mut self, rule: &str) -> &mut Entry {
         let number = number(rule);
         if self.entries.len() <= number {

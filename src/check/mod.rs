@@ -5,6 +5,7 @@
 mod catalog;
 mod delta;
 mod finding;
+mod holes;
 mod ledger;
 mod lint;
 mod look;
@@ -15,11 +16,13 @@ mod playlist;
 mod reload;
 mod renditions;
 mod text;
+pub mod watch;
 mod words;
 
 pub use catalog::{Level, Method, RULES, Rule};
 pub use delta::judge_delta;
 pub use finding::{Finding, Outcome, Place};
+pub use holes::judge_holes;
 pub use ledger::Ledger;
 pub use lint::judge_playlist;
 pub use media::{Listed, Watched, judge_matching, judge_variant};

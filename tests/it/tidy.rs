@@ -28,8 +28,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rml_rtmp", &["rtmp", "testing"]),
     ("rml_amf0", &["rtmp", "testing"]),
     ("m3u8_rs", &["hls"]),
-    ("hyper", &["http"]),
-    ("hyper_util", &["http"]),
+    // `check` judges HTTP servers, so it is a client of them.
+    ("hyper", &["http", "check"]),
+    ("hyper_util", &["http", "check"]),
+    ("url", &["check"]),
     ("sqlx", &["store"]),
     ("askama", &["web"]),
     ("shiguredo_mp4", &["media", "testing"]),

@@ -1,0 +1,348 @@
+//! An HTTP client as simple as a judge needs: one request, one bounded and timed answer.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, Read};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::address::Address;
+use super::dial::{Dial, Link};
+
+/// Longest time until a connection stands, encryption included.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// Redirects followed for one request.
+const REDIRECTS_MAX: usize = 5;
+/// Connections kept for later requests to one host.
+const IDLE_MAX: usize = 8;
+/// Where the page that plays would come from: not the server's own site, so that the answer says
+/// whether it may be played there.
+const ORIGIN: HeaderValue = HeaderValue::from_static("https://player.example");
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("ghostlight-check/", env!("CARGO_PKG_VERSION")));
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) address: Address,
+    pub(super) method: Method,
+    pub(super) gzip: bool,
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+    /// Longest time until the whole answer is there.
+    pub(super) time_max: Duration,
+    /// Longest body, before and after it is unpacked.
+    pub(super) bytes_max: usize,
+}
+
+impl Ask {
+    pub(super) fn get(address: &Address, time_max: Duration, bytes_max: usize) -> Self {
+        let address = address.clone();
+        Self { address, method: Method::GET, gzip: false, fields: vec![], time_max, bytes_max }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+}
+
+/// A whole answer, and when it came.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// Where it came from, after redirects.
+    pub(super) address: Address,
+    pub(super) redirects: usize,
+    pub(super) status: StatusCode,
+    pub(super) version: Version,
+    pub(super) headers: HeaderMap,
+    /// Unpacked.
+    pub(super) body: Bytes,
+    pub(super) gzip: bool,
+    pub(super) times: Times,
+}
+
+/// The instants of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// The connection stood, and the request was about to be sent.
+    pub(super) asked: Instant,
+    pub(super) head: Instant,
+    /// First byte of the body; [`Times::done`] without one.
+    pub(super) first: Instant,
+    pub(super) done: Instant,
+}
+
+impl Times {
+    /// From the request to the first byte of what was asked.
+    pub(super) fn waited(&self) -> Duration {
+        self.first.duration_since(self.asked)
+    }
+
+    /// From the first to the last byte of the body.
+    pub(super) fn flowed(&self) -> Duration {
+        self.done.duration_since(self.first)
+    }
+}
+
+impl Answer {
+    /// A field as text; `None` where it is absent or no text.
+    pub(super) fn field(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.status.is_success()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("{host} cannot be reached: {error}")]
+    Connect { host: String, error: io::Error },
+    #[error("no answer within {0:?}")]
+    Late(Duration),
+    #[error("the answer is longer than {0} bytes")]
+    Long(usize),
+    #[error("the answer is broken off or no HTTP: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the gzip body cannot be unpacked")]
+    Gzip,
+    #[error("redirected to {0}, which is no address")]
+    Redirect(String),
+    #[error("redirected more than {REDIRECTS_MAX} times")]
+    RedirectLoop,
+}
+
+/// Scheme, host and port.
+type Origin = (bool, String, u16);
+
+enum Sender {
+    H1(http1::SendRequest<String>),
+    H2(http2::SendRequest<String>),
+}
+
+/// Keeps connections; a clone shares them.
+#[derive(Clone)]
+pub(super) struct Client {
+    dial: Dial,
+    idle: Arc<Mutex<BTreeMap<Origin, Vec<Sender>>>>,
+    tasks: TaskTracker,
+    counts: Arc<Mutex<Counts>>,
+}
+
+/// What the client has cost the other side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) requests: u64,
+    pub(super) bytes: u64,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    pub(super) fn new(dial: Dial) -> Self {
+        let (idle, counts) = (Arc::default(), Arc::default());
+        Self { dial, idle, tasks: TaskTracker::new(), counts }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, and follows redirects. Dropped half-way, the connection is closed with it.
+    pub(super) async fn fetch(&self, ask: &Ask) -> Result<Answer, FetchError> {
+        let late = |_| FetchError::Late(ask.time_max);
+        timeout(ask.time_max + CONNECT_TIME_MAX, self.follow(ask)).await.map_err(late)?
+    }
+
+    async fn follow(&self, ask: &Ask) -> Result<Answer, FetchError> {
+        let mut ask = ask.clone();
+        for redirects in 0..=REDIRECTS_MAX {
+            let mut answer = self.exchange(&ask).await?;
+            let to = answer.field(&header::LOCATION).filter(|_| answer.status.is_redirection());
+            let Some(to) = to else {
+                answer.redirects = redirects;
+                return Ok(answer);
+            };
+            let next = ask.address.join(to);
+            ask.address = next.map_err(|_| FetchError::Redirect(to.to_owned()))?;
+        }
+        Err(FetchError::RedirectLoop)
+    }
+
+    async fn exchange(&self, ask: &Ask) -> Result<Answer, FetchError> {
+        let origin = origin(&ask.address);
+        // A kept connection may have been closed by the other side meanwhile; a new one is not.
+        while let Some(sender) = self.take_idle(&origin) {
+            match self.exchange_on(sender, ask, &origin).await {
+                Err(FetchError::Http(error)) if error.is_canceled() || error.is_closed() => {}
+                done => return done,
+            }
+        }
+        let sender = self.connect(ask, &origin).await?;
+        self.exchange_on(sender, ask, &origin).await
+    }
+
+    async fn exchange_on(
+        &self,
+        mut sender: Sender,
+        ask: &Ask,
+        origin: &Origin,
+    ) -> Result<Answer, FetchError> {
+        if let Sender::H2(shared) = &sender {
+            self.keep_idle(origin.clone(), Sender::H2(shared.clone()));
+        }
+        let asked = Instant::now();
+        let late = |_| FetchError::Late(ask.time_max);
+        let whole = async {
+            let response = match &mut sender {
+                Sender::H1(sender) => sender.send_request(request(ask, Version::HTTP_11)).await?,
+                Sender::H2(sender) => sender.send_request(request(ask, Version::HTTP_2)).await?,
+            };
+            read(response, ask, asked).await
+        };
+        let answer = timeout(ask.time_max, whole).await.map_err(late)??;
+        if matches!(sender, Sender::H1(_)) {
+            self.keep_idle(origin.clone(), sender);
+        }
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.requests += 1;
+        counts.bytes += u64::try_from(answer.body.len()).unwrap_or(0);
+        drop(counts);
+        Ok(answer)
+    }
+
+    async fn connect(&self, ask: &Ask, origin: &Origin) -> Result<Sender, FetchError> {
+        let failed = |error| FetchError::Connect { host: origin.1.clone(), error };
+        let dialled = timeout(CONNECT_TIME_MAX, (self.dial)(ask.address.clone()));
+        let Link { io, h2 } = match dialled.await {
+            Ok(link) => link.map_err(failed)?,
+            Err(_) => return Err(failed(io::ErrorKind::TimedOut.into())),
+        };
+        let io = TokioIo::new(io);
+        if h2 {
+            let (sender, driver) = http2::handshake(TokioExecutor::new(), io).await?;
+            self.tasks.spawn(driver);
+            Ok(Sender::H2(sender))
+        } else {
+            let (sender, driver) = http1::handshake(io).await?;
+            self.tasks.spawn(driver);
+            Ok(Sender::H1(sender))
+        }
+    }
+
+    fn take_idle(&self, origin: &Origin) -> Option<Sender> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.get_mut(origin)?;
+        kept.retain(|sender| !sender.is_closed());
+        kept.pop()
+    }
+
+    fn keep_idle(&self, origin: Origin, sender: Sender) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle.entry(origin).or_default();
+        if kept.len() < IDLE_MAX && !sender.is_closed() {
+            kept.push(sender);
+        }
+    }
+}
+
+impl Sender {
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::H1(sender) => sender.is_closed(),
+            Self::H2(sender) => sender.is_closed(),
+        }
+    }
+}
+
+fn origin(address: &Address) -> Origin {
+    (address.is_encrypted(), address.host().to_owned(), address.port())
+}
+
+fn request(ask: &Ask, version: Version) -> Request<String> {
+    let mut request = Request::new(String::new());
+    *request.method_mut() = ask.method.clone();
+    *request.version_mut() = version;
+    // HTTP/2 says the host in the address, HTTP/1.1 in a field (RFC 9113 8.3.1, RFC 9112 3.2).
+    let whole = ask.address.as_str().to_owned();
+    let uri = if version == Version::HTTP_2 { whole } else { ask.address.target() };
+    *request.uri_mut() = uri.parse().unwrap_or_default();
+    let fields = request.headers_mut();
+    if version != Version::HTTP_2
+        && let Ok(host) = HeaderValue::from_str(ask.address.authority())
+    {
+        fields.insert(header::HOST, host);
+    }
+    fields.insert(header::USER_AGENT, AGENT);
+    fields.insert(header::ORIGIN, ORIGIN);
+    if ask.gzip {
+        fields.insert(header::ACCEPT_ENCODING, GZIP);
+    }
+    fields.extend(ask.fields.iter().cloned());
+    request
+}
+
+async fn read(
+    response: Response<Incoming>,
+    ask: &Ask,
+    asked: Instant,
+) -> Result<Answer, FetchError> {
+    let head = Instant::now();
+    let (parts, body) = response.into_parts();
+    let mut body = pin!(body);
+    let (mut first, mut bytes) = (None, Vec::new());
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        first.get_or_insert_with(Instant::now);
+        if ask.bytes_max < bytes.len() + data.len() {
+            return Err(FetchError::Long(ask.bytes_max));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    let done = Instant::now();
+    let coding = parts.headers.get(header::CONTENT_ENCODING);
+    let gzip = coding.is_some_and(|coding| coding == GZIP) && ask.method != Method::HEAD;
+    let body = if gzip { unpack(&bytes, ask.bytes_max)? } else { bytes.into() };
+    let times = Times { asked, head, first: first.unwrap_or(done), done };
+    Ok(Answer {
+        address: ask.address.clone(),
+        redirects: 0,
+        status: parts.status,
+        version: parts.version,
+        headers: parts.headers,
+        body,
+        gzip,
+        times,
+    })
+}
+
+fn unpack(packed: &[u8], bytes_max: usize) -> Result<Bytes, FetchError> {
+    let mut plain = Vec::new();
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let unpacked = MultiGzDecoder::new(packed).take(limit).read_to_end(&mut plain);
+    unpacked.map_err(|_| FetchError::Gzip)?;
+    if bytes_max < plain.len() {
+        return Err(FetchError::Long(bytes_max));
+    }
+    Ok(plain.into())
+}

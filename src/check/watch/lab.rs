@@ -1,0 +1,143 @@
+//! Brings what was fetched before the judges.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+
+use super::address::Address;
+use super::desk::Desk;
+use super::rendition::Rendition;
+use super::view::{Piece, PieceKind, View};
+use crate::check::{
+    Listed, Multivariant, Playlist, Tag, Variant, Watched, attribute, judge_delta, judge_holes,
+    judge_matching, judge_multivariant, judge_playlist, judge_reload, judge_renditions,
+    judge_variant,
+};
+
+/// Segments whose parts are kept until the segment itself has come.
+const SEGMENTS_MAX: usize = 4;
+/// Lines that tell of other playlists, which go on meanwhile.
+const REPORT: &str = "#EXT-X-RENDITION-REPORT";
+
+/// The media of one rendition.
+#[derive(Debug, Default)]
+pub(super) struct Lab {
+    watched: Watched,
+    /// Parts by the media sequence number of their segment.
+    parts: BTreeMap<u64, Vec<Bytes>>,
+}
+
+impl Lab {
+    /// A piece of media came. Pieces come in the order of the playlist.
+    fn take(&mut self, desk: &Desk, text: &str, piece: &Piece, body: Bytes) {
+        let url = piece.place.address.as_str();
+        let mut ledger = desk.ledger();
+        match piece.kind {
+            PieceKind::Init => self.watched.init(&mut ledger, url, &body),
+            PieceKind::Part if piece.encrypted => {}
+            PieceKind::Part => {
+                self.watched.part(&mut ledger, url, piece.independent, &body);
+                let parts = self.parts.entry(piece.msn).or_default();
+                // Parts from the first on, without a hole; others prove nothing.
+                if parts.len() == piece.index {
+                    parts.push(body);
+                }
+                if SEGMENTS_MAX < self.parts.len() {
+                    self.parts.pop_first();
+                }
+            }
+            PieceKind::Segment => {
+                let playlist = Playlist::parse(text);
+                let Some(segment) = playlist.at(piece.msn) else { return };
+                let listed = Listed::new(url, &playlist, segment);
+                self.watched.segment(&mut ledger, &listed, &body);
+                let parts = self.parts.remove(&piece.msn).unwrap_or_default();
+                if !parts.is_empty() && parts.len() == segment.parts.len() {
+                    let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
+                    self.watched.parts_of(&mut ledger, url, &body, &parts);
+                }
+            }
+        }
+    }
+}
+
+impl Rendition {
+    /// A whole version, and the one before it.
+    pub(super) fn judge_version(&self, before: Option<&str>, body: &[u8], now: &str) {
+        let url = self.address.as_str();
+        let mut ledger = self.desk.ledger();
+        judge_playlist(&mut ledger, url, body);
+        judge_holes(&mut ledger, url, now);
+        if let Some(before) = before {
+            judge_reload(&mut ledger, url, before, now);
+        }
+    }
+
+    /// A delta update, the version before it, and the one it stands for.
+    pub(super) fn judge_delta(&self, before: &str, delta: &str, whole: &str) {
+        let url = self.address.as_str();
+        let mut ledger = self.desk.ledger();
+        judge_playlist(&mut ledger, url, delta.as_bytes());
+        let reports = |text: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(REPORT));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        if reports(delta) == reports(whole) {
+            judge_delta(&mut ledger, url, before, delta, whole);
+        }
+    }
+
+    /// Media that the newest version lists, or did a moment ago.
+    pub(super) fn judge_media(&self, piece: &Piece, body: Bytes) {
+        let Some(version) = self.version() else { return };
+        let mut lab = self.lab.lock().unwrap_or_else(PoisonError::into_inner);
+        lab.take(&self.desk, &version.text, piece, body);
+    }
+}
+
+/// A multivariant playlist by itself.
+pub(super) fn judge_presentation(desk: &Desk, address: &Address, text: &str) {
+    judge_multivariant(&mut desk.ledger(), address.as_str(), text.as_bytes());
+}
+
+/// Media playlists fetched at the same time.
+pub(super) fn judge_together(desk: &Desk, versions: &[(Address, String, View)]) {
+    let all: Vec<_> =
+        versions.iter().map(|(address, text, _)| (address.as_str(), text.as_str())).collect();
+    judge_renditions(&mut desk.ledger(), &all);
+}
+
+/// After the watch: what the multivariant playlist said, beside the media that came.
+pub(super) fn judge_variants(desk: &Desk, base: &Address, text: &str, all: &[Arc<Rendition>]) {
+    let watched = |uri: &str| -> Option<Watched> {
+        let address = base.join(uri).ok()?;
+        let rendition = all.iter().find(|rendition| rendition.address == address)?;
+        Some(rendition.lab.lock().unwrap_or_else(PoisonError::into_inner).watched.clone())
+    };
+    let presentation = Multivariant::parse(text);
+    let mut ledger = desk.ledger();
+    let mut matching = Vec::new();
+    for variant in &presentation.variants {
+        let Some(own) = watched(variant.uri) else { continue };
+        let mut media = vec![own.clone()];
+        media.extend(groups(&presentation, variant).filter_map(watched));
+        let media: Vec<_> = media.iter().collect();
+        judge_variant(&mut ledger, base.as_str(), variant, &media);
+        matching.push((variant.uri, own));
+    }
+    let matching: Vec<_> = matching.iter().map(|(uri, watched)| (*uri, watched)).collect();
+    judge_matching(&mut ledger, &matching);
+}
+
+/// The addresses of the sound that belongs to a variant.
+fn groups<'a>(
+    presentation: &'a Multivariant<'a>,
+    variant: &'a Variant<'a>,
+) -> impl Iterator<Item = &'a str> {
+    let group = variant.attribute("AUDIO");
+    let belongs = move |(tag, _): &&(Tag<'a>, &'a str)| {
+        group.is_some() && attribute(tag.value, "GROUP-ID") == group
+    };
+    presentation.renditions.iter().filter(belongs).map(|(_, uri)| *uri)
+}

@@ -1,0 +1,259 @@
+//! The shell around the judges: looks at a stream over HTTP as a player would, probes how the
+//! server answers, and reports. One watch finds the playlists, follows each, and ends in time. Read
+//! [`watch`] first.
+
+mod address;
+mod answers;
+mod client;
+mod desk;
+mod dial;
+mod lab;
+mod media;
+mod pace;
+mod probe;
+mod promises;
+mod rendition;
+mod report;
+mod scale;
+mod view;
+#[cfg(test)]
+mod watch_tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::Clock;
+use crate::check::{Ledger, Multivariant};
+use answers::{Kind, Setting};
+use client::{Answer, Client, FetchError};
+use desk::{ANSWER_TIME_MAX, Desk};
+use dial::{Dial, network};
+use lab::{judge_presentation, judge_together, judge_variants};
+use pace::SLACK;
+use probe::Prober;
+use rendition::{Follower, Rendition};
+use view::View;
+
+pub use address::{Address, AddressError};
+pub use desk::Progress;
+pub use report::Report;
+
+/// Playlists followed at the same time.
+const RENDITIONS_MAX: usize = 12;
+/// Pieces of one rendition that wait to be fetched.
+const PIECES_MAX: usize = 64;
+/// How long tasks may take to finish after the time is up.
+const FINISH_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often renditions are compared, in targets.
+const STEP_TARGETS: u32 = 2;
+
+/// What to look at, and for how long.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub address: Address,
+    pub time: Duration,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub address: Address,
+    pub time: Duration,
+    pub renditions: usize,
+    pub progress: Progress,
+    pub ledger: Ledger,
+}
+
+/// Why nothing could be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    #[error("{address}: {error}")]
+    Fetch { address: Address, error: FetchError },
+    #[error("{address} answered {status}")]
+    Status { address: Address, status: StatusCode },
+    #[error("{address} is no HLS playlist: it does not begin with #EXTM3U")]
+    NoPlaylist { address: Address },
+    #[error("{address} lists no rendition")]
+    Empty { address: Address },
+}
+
+/// Watches a stream over the network until its time is up, it ends, or `stop` asks for the end.
+pub async fn watch(
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    progress: watch::Sender<Progress>,
+    stop: CancellationToken,
+) -> Result<Seen, WatchError> {
+    watch_over(network(), settings, clock, progress, stop).await
+}
+
+/// The same over any kind of connection.
+async fn watch_over(
+    dial: Dial,
+    Settings { address, time }: Settings,
+    clock: Arc<dyn Clock>,
+    progress: watch::Sender<Progress>,
+    stop: CancellationToken,
+) -> Result<Seen, WatchError> {
+    let stop = stop.child_token();
+    let desk = Arc::new(Desk::new(Client::new(dial), clock, progress, stop.clone()));
+    let Presentation { base, text, playlists } = find(&desk, &address).await?;
+    let renditions: Vec<_> = playlists
+        .into_iter()
+        .map(|address| Arc::new(Rendition::new(Arc::clone(&desk), address)))
+        .collect();
+    let mut tasks = JoinSet::new();
+    for rendition in &renditions {
+        let (sender, receiver) = mpsc::channel(PIECES_MAX);
+        tasks.spawn(Follower::new(Arc::clone(rendition), sender).run());
+        tasks.spawn(media::run(Arc::clone(rendition), receiver));
+    }
+    if let Some(first) = renditions.first() {
+        tasks.spawn(Prober::new(Arc::clone(first)).run());
+    }
+    if 1 < renditions.len() {
+        tasks.spawn(keep_step(renditions.clone()));
+    }
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = all(&mut tasks) => {}
+        () = sleep(time) => {}
+    }
+    stop.cancel();
+    // Whoever does not finish in time is aborted with the set.
+    let _ = tokio::time::timeout(FINISH_TIME_MAX, all(&mut tasks)).await;
+    drop(tasks);
+    if let Some(first) = text {
+        judge_variants(&desk, &base, &latest(&desk, &base, first).await, &renditions);
+    }
+    let ledger = desk.ledger().clone();
+    let (time, progress) = (desk.now(), desk.progress());
+    Ok(Seen { address, time, renditions: renditions.len(), progress, ledger })
+}
+
+/// Waits for all tasks. A panic goes on here.
+async fn all(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+/// The media playlists behind an address, which may be one itself.
+struct Presentation {
+    base: Address,
+    /// The multivariant playlist, if there is one.
+    text: Option<String>,
+    playlists: Vec<Address>,
+}
+
+async fn find(desk: &Desk, address: &Address) -> Result<Presentation, WatchError> {
+    let failed = |error| WatchError::Fetch { address: address.clone(), error };
+    let answer = desk.probe(Desk::ask(address, "")).await.map_err(failed)?;
+    if !answer.is_good() {
+        return Err(WatchError::Status { address: address.clone(), status: answer.status });
+    }
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    if !text.trim_start_matches('\u{feff}').starts_with("#EXTM3U") {
+        return Err(WatchError::NoPlaylist { address: address.clone() });
+    }
+    let base = answer.address;
+    if !Multivariant::is(&text) {
+        return Ok(Presentation { playlists: vec![base.clone()], base, text: None });
+    }
+    // Once more as players ask for it, packed.
+    let limits = (Setting::default(), ANSWER_TIME_MAX);
+    desk.playlist(&base, "", Kind::Multivariant, limits).await.map_err(failed)?;
+    judge_presentation(desk, &base, &text);
+    let presentation = Multivariant::parse(&text);
+    let variants = presentation.variants.iter().map(|variant| variant.uri);
+    let renditions = presentation.renditions.iter().map(|(_, uri)| *uri);
+    let mut known = BTreeSet::new();
+    let mut playlists: Vec<_> = variants
+        .chain(renditions)
+        .filter_map(|line| base.join(line).ok())
+        .filter(|address| known.insert(address.clone()))
+        .collect();
+    playlists.truncate(RENDITIONS_MAX);
+    if playlists.is_empty() {
+        return Err(WatchError::Empty { address: base });
+    }
+    Ok(Presentation { base, text: Some(text), playlists })
+}
+
+/// The multivariant playlist as it is now: what it says of rates may be measured, and rise. When
+/// the broadcast is over, there may be none, and the first counts.
+async fn latest(desk: &Desk, base: &Address, first: String) -> String {
+    let found = desk.probe(Desk::ask(base, "")).await.ok().filter(Answer::is_good);
+    let text = found.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+    text.filter(|text| Multivariant::is(text)).unwrap_or(first)
+}
+
+/// Compares the renditions with each other now and then.
+async fn keep_step(renditions: Vec<Arc<Rendition>>) {
+    let Some(first) = renditions.first() else { return };
+    let stop = first.desk.stop.clone();
+    loop {
+        let target = first.setting().target.max(Duration::from_secs(1));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = sleep(target * STEP_TARGETS) => {}
+        }
+        let versions: Vec<_> = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            versions = all_now(&renditions) => versions,
+        };
+        if versions.iter().any(|(_, _, view)| view.ended) {
+            return;
+        }
+        judge_together(&first.desk, &versions);
+        in_step(&first.desk, &versions);
+    }
+}
+
+/// The playlists of all renditions, asked for at the same time.
+async fn all_now(renditions: &[Arc<Rendition>]) -> Vec<(Address, String, View)> {
+    let mut asking = JoinSet::new();
+    for (index, rendition) in renditions.iter().enumerate() {
+        let (desk, address) = (Arc::clone(&rendition.desk), rendition.address.clone());
+        asking.spawn(async move {
+            let answer = desk.probe(Desk::ask(&address, "")).await.ok()?;
+            let text = String::from_utf8(answer.body.to_vec()).ok().filter(|_| answer.is_good())?;
+            let view = View::of(&address, &text);
+            Some((index, (address, text, view)))
+        });
+    }
+    let mut versions: Vec<_> = asking.join_all().await.into_iter().flatten().collect();
+    versions.sort_by_key(|(index, _)| *index);
+    versions.into_iter().map(|(_, version)| version).collect()
+}
+
+/// H86: no rendition is ahead of another by more than a part.
+fn in_step(desk: &Desk, versions: &[(Address, String, View)]) {
+    let from = versions.iter().map(|(_, _, view)| view.first).max().unwrap_or(0);
+    let mut ends = versions.iter().filter_map(|(address, _, view)| {
+        view.part_target.map(|target| (address, view.length_from(from), target))
+    });
+    let Some((_, first, _)) = ends.next() else { return };
+    for (address, end, target) in ends {
+        let off = first.abs_diff(end);
+        desk.judge(address, |scale| {
+            scale.weigh("H86", off <= target + SLACK, || {
+                format!("{} ms apart from the first rendition", off.as_millis())
+            });
+        });
+    }
+}

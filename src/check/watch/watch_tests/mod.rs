@@ -1,0 +1,208 @@
+//! A watch of a server in this process, over paused time: one that is right in everything, and
+//! for each rule of time and of HTTP one that breaks it.
+
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Address, Progress, Seen, Settings, watch_over};
+use crate::check::{Method, Outcome, RULES};
+use crate::testing::clock::RuntimeClock;
+use stage::{Fault, Stage, WALL};
+
+/// Each rule, a fault that breaks it, and the other rules of time and HTTP that it breaks as well.
+const BAD: &[(&str, Fault, &[&str])] = &[
+    ("H9", Fault::SegmentsMissing, &["H22"]),
+    ("H19", Fault::TornPlaylist, &[]),
+    ("H22", Fault::SegmentsGoEarly, &[]),
+    ("H23", Fault::PartsGoEarly, &[]),
+    ("H25", Fault::LateSegment, &["H26"]),
+    ("H26", Fault::LatePart, &[]),
+    ("H30", Fault::DirectivesAfterEnd, &[]),
+    ("H31", Fault::RemovedAtOnce, &["H22", "H23"]),
+    ("H32", Fault::InitChanges, &[]),
+    ("H70", Fault::EternalMultivariant, &[]),
+    ("H86", Fault::OutOfStep, &[]),
+    ("H90", Fault::PartWithoutSegmentTaken, &[]),
+    ("H91", Fault::SegmentNotWaitedFor, &[]),
+    ("H92", Fault::PartNotWaitedFor, &["H93", "H104"]),
+    ("H93", Fault::PartPastEndTaken, &[]),
+    ("H94", Fault::FarSegmentHeld, &[]),
+    ("H95", Fault::FarPartHeld, &[]),
+    ("H96", Fault::HeldTooLong, &["H25", "H26"]),
+    ("H97", Fault::GoneSegmentRefused, &[]),
+    ("H98", Fault::DeltaUnasked, &["H101"]),
+    ("H99", Fault::BadValuesTaken, &[]),
+    ("H100", Fault::WaitersTurnedAway, &[]),
+    ("H101", Fault::NoDelta, &[]),
+    ("H104", Fault::HeadRefused, &[]),
+    ("H104", Fault::ValidatorCutsWait, &[]),
+    ("H105", Fault::FirstHeld, &["H97", "H99"]),
+    ("H106", Fault::HintTrickles, &[]),
+    ("H107", Fault::UnknownTaken, &[]),
+    ("H108", Fault::ListedSlow, &["H106"]),
+    ("H109", Fault::NotPacked, &[]),
+    ("H110", Fault::OldHttp, &[]),
+    ("H111", Fault::KeptForLong, &[]),
+    ("H112", Fault::VariesByAgent, &[]),
+    ("H113", Fault::WrongRange, &[]),
+    ("H114", Fault::PlainType, &[]),
+    ("H115", Fault::Redirects, &[]),
+    ("H116", Fault::WrongDate, &[]),
+    ("H116", Fault::OldChange, &[]),
+    ("H117", Fault::NoCrossOrigin, &[]),
+    ("H118", Fault::AddressesByAsker, &["H19"]),
+];
+
+async fn watched(fault: Fault) -> Seen {
+    watch_at(Address::parse("https://stage.example/index.m3u8").unwrap(), fault).await
+}
+
+async fn watch_at(address: Address, fault: Fault) -> Seen {
+    let settings = Settings { address, time: Duration::from_secs(34) };
+    let clock = Arc::new(RuntimeClock::starting_at(WALL));
+    let (progress, _) = watch::channel(Progress::default());
+    let watching =
+        watch_over(Stage::dial(fault), settings, clock, progress, CancellationToken::new());
+    watching.await.unwrap()
+}
+
+/// The rules of time and HTTP: what came of each.
+fn outcomes(watched: &Seen) -> BTreeMap<&'static str, Outcome> {
+    let own = watched.ledger.outcomes();
+    let own = own.filter(|(rule, _)| matches!(rule.method, Method::Time | Method::Http));
+    own.map(|(rule, outcome)| (rule.id, outcome)).collect()
+}
+
+fn broken(watched: &Seen) -> BTreeSet<&'static str> {
+    let broken = |outcome: &Outcome| matches!(outcome, Outcome::Broken { .. });
+    outcomes(watched).into_iter().filter(|(_, outcome)| broken(outcome)).map(|(id, _)| id).collect()
+}
+
+fn said(watched: &Seen) -> String {
+    watched.ledger.findings().map(|finding| format!("{finding}\n")).collect()
+}
+
+/// Every rule of time and HTTP that a broadcast without accidents shows is looked at and holds,
+/// on both sides of its end.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_right_breaks_nothing() {
+    let watched = watched(Fault::Ends).await;
+    assert_eq!(broken(&watched), BTreeSet::new(), "{}", said(&watched));
+    let missing = |outcome: &Outcome| matches!(outcome, Outcome::NotApplicable(_));
+    let unseen: Vec<_> =
+        outcomes(&watched).into_iter().filter(|(_, o)| missing(o)).map(|(id, _)| id).collect();
+    // Nobody was away, and nothing was taken down.
+    assert_eq!(unseen, ["H31", "H37"], "{}", said(&watched));
+}
+
+/// H22, H23: what left the playlist is asked for until the end of its promise; H96: a wait that
+/// takes too long is given up with 503; H31: what was taken down is gone, its media not yet.
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_is_looked_at_too() {
+    let long = watched(Fault::Nothing).await;
+    assert_eq!(broken(&long), BTreeSet::new(), "{}", said(&long));
+    for rule in ["H22", "H23"] {
+        let found = outcomes(&long).remove(rule);
+        assert!(matches!(found, Some(Outcome::Held { looked: 3.. })), "{rule}: {found:?}");
+    }
+    let away = watched(Fault::Stalls).await;
+    assert_eq!(broken(&away), BTreeSet::from(["H25", "H26"]), "{}", said(&away));
+}
+
+/// Each rule of time and HTTP is broken by its fault, and by nothing but it.
+async fn check(from: usize, to: usize) {
+    for (rule, fault, others) in &BAD[from..to] {
+        let watched = watched(*fault).await;
+        let broken = broken(&watched);
+        assert!(broken.contains(rule), "{rule} {fault:?}:\n{}", said(&watched));
+        let more: Vec<_> = broken.iter().filter(|id| *id != rule && !others.contains(id)).collect();
+        assert!(more.is_empty(), "{fault:?} breaks {more:?} as well:\n{}", said(&watched));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_the_playlist_and_its_pace_are_found() {
+    check(0, 11).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_the_delivery_directives_are_found() {
+    check(11, 25).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_the_answers_are_found() {
+    check(25, BAD.len()).await;
+}
+
+/// H1: neither the path nor the type says that it is a playlist.
+#[tokio::test(start_paused = true)]
+async fn a_playlist_in_disguise_is_found() {
+    let address = Address::parse("https://stage.example/high/live.m3u8").unwrap();
+    let found = watch_at(address, Fault::NoPlaylistType).await;
+    assert_eq!(broken(&found), BTreeSet::new(), "the path says enough: {}", said(&found));
+    let address = Address::parse("https://stage.example/disguise/index").unwrap();
+    let found = watch_at(address, Fault::NoPlaylistType).await;
+    assert_eq!(broken(&found), BTreeSet::from(["H1"]), "{}", said(&found));
+}
+
+/// H83: what was hinted is what is listed next.
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_something_else_is_found() {
+    let found = watched(Fault::HintOfAnother).await;
+    assert!(found.ledger.findings().any(|finding| finding.rule == "H83"), "{}", said(&found));
+}
+
+/// Each rule that takes a clock or requests has its bad case here.
+#[test]
+fn every_rule_of_time_and_http_has_a_bad_case() {
+    let mut known: BTreeSet<_> = BAD.iter().map(|(rule, ..)| *rule).collect();
+    // Its own test above; a hole in the dates, in `check::holes`.
+    known.extend(["H1", "H37"]);
+    for rule in RULES.iter().filter(|rule| matches!(rule.method, Method::Time | Method::Http)) {
+        assert!(known.contains(rule.id), "{} has no bad case", rule.id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_looked_at_is_said_in_a_line() {
+    for (path, expected) in [
+        ("high/nothing", "https://stage.example/high/nothing answered 404 Not Found"),
+        ("high/init.mp4", "https://stage.example/high/init.mp4 is no HLS playlist"),
+    ] {
+        let address = Address::parse(&format!("https://stage.example/{path}")).unwrap();
+        let settings = Settings { address, time: Duration::from_secs(5) };
+        let clock = Arc::new(RuntimeClock::starting_at(WALL));
+        let (progress, _) = watch::channel(Progress::default());
+        let stop = CancellationToken::new();
+        let dial = Stage::dial(Fault::Nothing);
+        let error = watch_over(dial, settings, clock, progress, stop).await.unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
+
+/// The watch ends when it is asked to, and says what it has seen.
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_when_it_is_asked_to() {
+    let address = Address::parse("https://stage.example/index.m3u8").unwrap();
+    let settings = Settings { address, time: Duration::from_secs(3_600) };
+    let clock = Arc::new(RuntimeClock::starting_at(WALL));
+    let (progress, seen) = watch::channel(Progress::default());
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let watching = watch_over(Stage::dial(Fault::Nothing), settings, clock, progress, stop);
+    let asked = async move {
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        stopping.cancel();
+    };
+    let (watched, ()) = tokio::join!(watching, asked);
+    let watched = watched.unwrap();
+    assert!(watched.time < Duration::from_secs(9), "{:?}", watched.time);
+    assert!(10 < seen.borrow().versions, "{:?}", seen.borrow());
+}
