@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::check::CheckArgs;
 use super::keys::{ChannelArgs, KeyArgs};
 use super::load::LoadArgs;
 use super::publish::PublishArgs;
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Publish(PublishArgs),
     /// Send a crowd of players to a server and say what they saw
     Load(LoadArgs),
+    /// Watch a stream, ours or anybody's, and say which rules of HLS it keeps
+    Check(CheckArgs),
     /// Make, list, rotate and revoke stream keys
     Key(KeyArgs),
     /// Make and list channels

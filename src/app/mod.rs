@@ -3,6 +3,7 @@
 
 #[expect(clippy::module_inception, reason = "the file is named after its one type")]
 mod app;
+pub mod check;
 mod cli;
 mod command;
 pub mod demo;

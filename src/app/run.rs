@@ -1,6 +1,6 @@
 //! From the command line to an exit code.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::command::Inputs;
 use super::drain::Signals;
 use super::telemetry::Log;
 use super::welcome::Welcome;
-use super::{demo, keys, load as crowd, publish, sunset};
+use super::{check, demo, keys, load as crowd, publish, sunset};
 use crate::accounts::issue_key;
 use crate::base::{ChannelId, Rival, SystemClock};
 use crate::config::{LogFormat, Sources, load, render};
@@ -33,6 +33,7 @@ pub async fn main() -> ExitCode {
         Command::Demo(args) => serve_demo(args.add_to(sources)).await,
         Command::Publish(args) => publish_file(args).await,
         Command::Load(args) => send_crowd(&args).await,
+        Command::Check(args) => check_stream(args, &sources).await,
         Command::Key(args) => match inputs(&sources) {
             Ok(inputs) => keys::run_key(&args, &inputs).await.map_err(Failure::failed),
             Err(failure) => Err(failure),
@@ -179,6 +180,17 @@ where
             done.await
         }
     }
+}
+
+async fn check_stream(args: check::CheckArgs, sources: &Sources) -> Result<ExitCode, Failure> {
+    let _log = Log::start(LogFormat::Text, "error").map_err(Failure::wrong)?;
+    // https://no-color.org: present and not empty.
+    let plain = sources.environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = io::stdout().is_terminal() && !plain;
+    let checked = until_stopped(|stop| check::run(args, colour, stop)).await;
+    let check::Checked { text, broken } = checked.map_err(Failure::wrong)?;
+    say(&text);
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Standard output belongs to people and scripts; a closed or full one is no error of ours.

@@ -1,5 +1,6 @@
 //! Whole roads through the library and the binary: no sleeping, no fixed ports.
 
+mod check;
 mod cli;
 mod copies;
 #[path = "../fuzz/mod.rs"]
