@@ -245,7 +245,7 @@ test('an encoder that stands still is away within 11 s', async () => {
   const key = await server.key('frozen');
   const publisher = server.watch(ffmpeg(`${server.rtmp}/${key}`));
   try {
-    await server.live('frozen');
+    await server.live('frozen', { judged: false });
     publisher.child.kill('SIGSTOP');
     const since = Date.now();
     const isAway = async () => (await server.status('frozen')).state !== 'live';

@@ -14,7 +14,7 @@ use crate::base::WallTime;
 /// Clocks that run apart by less than this agree.
 const CLOCK_SLACK: Duration = Duration::from_secs(10);
 /// An answer is given at once when it does not take longer than this and the road there.
-pub(super) const AT_ONCE: Duration = Duration::from_millis(750);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
 /// Transfers that take less are at full speed, whatever the length of the media.
 const SPREAD_MIN: Duration = Duration::from_millis(500);
 /// How long a multivariant playlist may be kept, in targets.

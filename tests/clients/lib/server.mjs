@@ -36,6 +36,7 @@ export class Server {
     server.env = { PATH: process.env.PATH, HOME: server.folder, NO_COLOR: '1', ...env };
     server.keys = [];
     server.others = [];
+    server.judges = new Map();
     server.process = start(binary, [
       'serve', '--data', server.folder,
       '--http', `127.0.0.1:${server.ports.http}`,
@@ -78,17 +79,41 @@ export class Server {
     return (await this.get(`/api/v1/channels/${channel}`)).json();
   }
 
-  live(channel, options) {
+  /** Waits for a broadcast, which is judged from then on unless its encoder misbehaves. */
+  async live(channel, { judged = true, ...options } = {}) {
     const isLive = async () => (await this.status(channel)).state === 'live';
-    return until(`${channel} is live`, isLive, options);
+    const found = await until(`${channel} is live`, isLive, options);
+    if (judged && !this.judges.has(channel)) {
+      const address = `${this.http}/${channel}/index.m3u8`;
+      const args = ['check', address, '--seconds', '20', '--json'];
+      this.judges.set(channel, start(binary, args, { env: this.env }));
+    }
+    return found;
+  }
+
+  /** What `ghostlight check` has seen of each broadcast: nothing broken. */
+  async #verdicts() {
+    const broken = [];
+    for (const [channel, judge] of this.judges) {
+      await stop(judge, { signal: 'SIGINT', grace: 15_000 });
+      assert.ok(judge.stdout, `${channel} was not judged:\n${judge.output}`);
+      for (const rule of JSON.parse(judge.stdout).rules.filter((r) => r.outcome === 'broken')) {
+        broken.push(...rule.findings.map(({ what }) => `${channel} breaks ${rule.id}: ${what}`));
+      }
+    }
+    assert.deepEqual(broken, []);
   }
 
   async metrics() {
     return (await fetch(`${this.admin}/metrics`)).text();
   }
 
-  /** Stops the server, then searches everything anybody printed or served for the keys. */
+  /**
+   * Hears the verdict on every broadcast, stops the server, then searches everything anybody
+   * printed or served for the keys.
+   */
   async stop() {
+    const verdicts = await this.#verdicts().catch((error) => error);
     const shown = [
       await this.metrics().catch(() => ''),
       await this.get('/').then((r) => r.text()).catch(() => ''),
@@ -104,6 +129,7 @@ export class Server {
       }
     }
     assert.ok(!/panicked at/.test(this.process.output), this.process.output);
+    if (verdicts) throw verdicts;
     return this.process;
   }
 }
