@@ -57,10 +57,14 @@ fn formats(
     });
 }
 
+/// The names of MP3: as an object type of its own, of MPEG-1 and MPEG-2, or as one of MPEG-4 audio.
+const MP3: [&str; 3] = ["mp4a.6b", "mp4a.69", "mp4a.40.34"];
+
 /// A stated string may go on with optional fields, and its case is free.
 fn same_codec(stated: &str, real: &str) -> bool {
     let (stated, real) = (stated.to_ascii_lowercase(), real.to_ascii_lowercase());
-    stated == real || stated.strip_prefix(&real).is_some_and(|rest| rest.starts_with('.'))
+    let mp3 = MP3.contains(&stated.as_str()) && MP3.contains(&real.as_str());
+    mp3 || stated == real || stated.strip_prefix(&real).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// H61: the stated frame rate, within a twentieth.
@@ -114,5 +118,21 @@ pub fn judge_matching(ledger: &mut Ledger, all: &[(&str, &Watched)]) {
                 (what, Place::url(url))
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_codec;
+
+    /// H60: one format may have several names, and another format has none of them.
+    #[test]
+    fn a_format_is_known_by_each_of_its_names() {
+        for stated in ["mp4a.40.34", "mp4a.6B", "mp4a.69"] {
+            assert!(same_codec(stated, "mp4a.6b"), "{stated}");
+            assert!(!same_codec(stated, "mp4a.40.2"), "{stated}");
+        }
+        assert!(same_codec("av01.0.04M.08.0.110", "av01.0.04M.08"));
+        assert!(!same_codec("avc1.64001f", "avc1.42c014"));
     }
 }
