@@ -64,6 +64,9 @@ impl List {
             if !self.rules.contains_key(id) {
                 faults.push(format!("the waiver of {id} is for no rule"));
             }
+            if let Some(tests) = named.get(id) {
+                faults.push(format!("the waiver of {id} can go: {}", tests.join(", ")));
+            }
         }
         for (id, tests) in named {
             if !self.rules.contains_key(id) && !self.later.contains(id) {
@@ -93,7 +96,7 @@ fn ids_of(word: &str) -> Option<Vec<String>> {
     (letter == same).then(|| numbers.map(|number| format!("{letter}{number}")).collect())
 }
 
-/// The ids of every `H12, R3 and W4: words` in a text: ids at its start or after a full stop.
+/// The ids of every `H12, R3 (W4) and W5: words` in a text: ids at its start or after a full stop.
 fn named_in(text: &str) -> Vec<String> {
     let mut named = Vec::new();
     let mut rest = text;
@@ -103,7 +106,7 @@ fn named_in(text: &str) -> Vec<String> {
         let mut found = Vec::new();
         let mut whole = true;
         for word in before.split_whitespace().rev() {
-            match (word, ids_of(word.trim_end_matches(','))) {
+            match (word, ids_of(word.trim_matches(['(', ')', ',']))) {
                 ("and", _) => {}
                 (_, Some(ids)) => found.extend(ids),
                 (_, None) => {
@@ -220,7 +223,7 @@ fn only_words_at_a_test_that_runs_name_a_rule() {
         // H1: of no test at all.
         fn helper() {}
 
-        // H2, H3 and W4: words about three rules.
+        // H2 (H3) and W4: words about three rules.
         /// R5-R7: more words in a row. Then words. D8: words after a full stop.
         #[tokio::test(start_paused = true)]
         async fn good() {
@@ -265,6 +268,7 @@ fn every_fault_of_the_list_is_found() {
         "H1 (a) is named by no test",
         "H1 is a rule and comes later as well",
         "the waiver of H2 has expired: 2026-11-20",
+        "the waiver of H4 can go: t",
         "the waiver of H5 has expired: soon",
         "the waiver of H9 is for no rule",
         "H7 is no rule, but named by t",
