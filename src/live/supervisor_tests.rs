@@ -246,7 +246,7 @@ enum Woken {
     Ended,
 }
 
-// D37, F37: a defect in whatever a packager wakes up for ends its own broadcast and nothing else.
+// D37 and F37: a defect in whatever a packager wakes up for ends its own broadcast and nothing else.
 #[tokio::test(start_paused = true)]
 async fn a_panic_at_any_wake_ends_one_broadcast() {
     for woken in [Woken::Frames, Woken::Away, Woken::Gap, Woken::Ended] {

@@ -324,7 +324,7 @@ async fn a_connection_reads_its_share_and_yields() {
     assert!((max..max + 2 * READ_BYTES).contains(&most), "{most}");
 }
 
-/// F5 (D18): a process that stood still for ten minutes wakes to deadlines that are long over, and
+/// F5 and D18: a process that stood still for ten minutes wakes to deadlines that are long over, and
 /// ends nobody for that: whoever goes on is heard. Who is silent from then on is so for ten seconds.
 #[tokio::test(start_paused = true)]
 async fn ten_minutes_asleep_are_nobodys_silence() {

@@ -129,7 +129,7 @@ async fn a_bad_line_costs_only_time() {
     }
 }
 
-/// F12 (R48): a line that carries half of the bitrate is warned of once media is 20 s behind, and
+/// F12 and R48: a line that carries half of the bitrate is warned of once media is 20 s behind, and
 /// what does not fit waits with the encoder: what has come is in frames at once.
 #[tokio::test(start_paused = true)]
 async fn a_line_below_the_bitrate_is_told_and_fills_no_memory() {
@@ -288,7 +288,7 @@ async fn publish_into_a_defect(world: &World, uses: u32) -> Result<Ended, JoinEr
     raw.server.await
 }
 
-/// F37 (D37): a panic at any place where a connection waits for its socket ends that connection
+/// F37 and D37: a panic at any place where a connection waits for its socket ends that connection
 /// and no other. Its broadcast waits for the publisher as after any loss, and goes on with the next.
 #[tokio::test(start_paused = true)]
 async fn a_panic_at_any_wait_ends_one_connection() {

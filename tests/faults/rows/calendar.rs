@@ -61,7 +61,7 @@ fn today(stage: &Stage) -> String {
     line.get(..10).expect("a date").to_owned()
 }
 
-/// F17 (D17): the calendar steps by an hour, a day and a year in both directions under five
+/// F17 and D17: the calendar steps by an hour, a day and a year in both directions under five
 /// streams. No stream stalls, no viewer is turned away, and keys work on every date.
 #[test]
 fn steps_of_the_calendar_disturb_no_stream() {
@@ -89,7 +89,7 @@ fn steps_of_the_calendar_disturb_no_stream() {
     stage.assert_healthy();
 }
 
-/// F18 (D19, D20): once the closing date was reached, neither a calendar that is set back, nor a
+/// F18, D19 and D20: once the closing date was reached, neither a calendar that is set back, nor a
 /// restart, nor both reopen the gate.
 #[test]
 fn a_calendar_set_back_over_the_closing_date_reopens_nothing() {
@@ -129,8 +129,8 @@ fn a_calendar_set_back_over_the_closing_date_reopens_nothing() {
     stage.assert_healthy();
 }
 
-/// F19 (D24): a machine that has run for 49.7 days, when counters of milliseconds in 32 bits wrap.
-/// Its monotonic clock passes that point while five streams are watched.
+/// F19 and D24: a machine that has run for 49.7 days, when counters of milliseconds in 32 bits
+/// wrap. Its monotonic clock passes that point while five streams are watched.
 #[test]
 fn forty_nine_days_of_uptime_pass_unnoticed() {
     const WRAP_MILLIS: u64 = 1 << 32;

@@ -65,7 +65,7 @@ fn is_served(line: &mut Line) -> std::io::Result<()> {
     }
 }
 
-/// F34 (W50): a certificate is replaced, and then replaced by one that has expired. Connections
+/// F34 and W50: a certificate is replaced, and then replaced by one that has expired. Connections
 /// that stand are served on, new ones see the new one, an expired one is served as it is (whoever
 /// checks it turns away), and no stream beside them notices.
 #[test]

@@ -16,7 +16,7 @@ use crate::neighbours::{NEIGHBOURS, Neighbours};
 use crate::shown::{Shown, state, wait_for, wait_while};
 use crate::stage::{Setup, Stage, get};
 
-/// F6 (H37, R47): an encoder that is killed leaves a gap at once; back within the window it goes
+/// F6, H37 and R47: an encoder that is killed leaves a gap at once; back within the window it goes
 /// on in the same playlist behind one break, and after the window the playlist ends.
 #[test]
 fn a_killed_encoder_leaves_a_gap_then_resumes_or_ends() {
@@ -53,7 +53,7 @@ fn a_killed_encoder_leaves_a_gap_then_resumes_or_ends() {
     stage.assert_healthy();
 }
 
-/// F7, F8 and F16 (R46): an encoder that is stopped and one whose cable is pulled are away in ten
+/// F7, F8, F16 and R46: an encoder that is stopped and one whose cable is pulled are away in ten
 /// seconds, without a word from either; viewers who vanish behind the same cable are forgotten
 /// within a minute, three times the time a reader may stall (three seconds here). A stream beside
 /// them does not notice.
@@ -106,7 +106,8 @@ fn assert_away_in_ten_seconds(stage: &Stage, channel: &str) -> Duration {
 /// Twenty viewers over there who wait for media, in one process that the namespace's end stops.
 fn vanishing_viewers(cable: &Namespace, http: SocketAddr, shown: &Shown) -> Killed {
     let script = "for _ in $(seq 20); do exec {fd}<>\"/dev/tcp/$1/$2\"; \
-                  printf 'GET %s HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' \"$3\" >&$fd; done; exec sleep 120";
+                  printf 'GET %s HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' \"$3\" >&$fd; done; \
+                  exec sleep 120";
     let ahead = format!("{}?_HLS_msn={}", shown.path, shown.last_segment() + 2);
     let mut words = cable.launcher();
     words.extend(["bash", "-c", script, "bash"].map(str::to_owned));
@@ -125,8 +126,8 @@ impl Drop for Killed {
     }
 }
 
-/// F9 (R44): an encoder whose line died and that comes back from another address has its broadcast
-/// within two seconds of its keyframe, long before the dead line is noticed, behind one break.
+/// F9 and R44: an encoder whose line died and that comes back from another address has its
+/// broadcast within two seconds, long before the dead line is noticed, behind one break.
 #[test]
 fn an_encoder_from_a_new_address_takes_over() {
     let cables = Namespace::new(2).and_then(|old| Ok((old, Namespace::new(3)?)));

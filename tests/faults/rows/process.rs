@@ -12,7 +12,7 @@ use crate::encoder::{Crowd, Encoder};
 use crate::shown::{Shown, wait_for};
 use crate::stage::{Setup, Stage, get};
 
-/// F1 (D2, D36): killed while live and started again, the server knows its keys, gives the new
+/// F1 and D36: killed while live and started again, the server knows its keys, gives the new
 /// broadcast another address and higher numbers, and viewers play within five seconds of it being
 /// back. What the old address said is not said again.
 #[test]
@@ -44,9 +44,10 @@ fn a_killed_server_plays_on_within_five_seconds() {
     stage.assert_healthy();
 }
 
-/// F5 (D18): a server that stood still for longer than any publisher may be silent drops nobody
-/// when it goes on: what waited in the sockets is read, and held requests end. Twelve seconds instead of thirty,
-/// since ten are what a silent publisher has; ten minutes are jumped in `src/rtmp/conn_rules_tests.rs`.
+/// F5 and D18: a server that stood still for longer than any publisher may be silent drops nobody
+/// when it goes on: what waited in the sockets is read, and held requests end. Twelve seconds
+/// instead of thirty, since ten are what a silent publisher has; ten minutes are jumped in
+/// `src/rtmp/conn_rules_tests.rs`.
 #[test]
 fn a_server_that_stood_still_drops_nobody() {
     let mut stage = Stage::start(&[]);
@@ -94,7 +95,7 @@ fn a_server_that_stood_still_drops_nobody() {
     stage.assert_healthy();
 }
 
-/// F33 (D35): asked to stop with 50 live, the server tells every encoder, ends every playlist and
+/// F33 and D35: asked to stop with 50 live, the server tells every encoder, ends every playlist and
 /// leaves in good order within its grace.
 #[test]
 fn fifty_live_are_drained() {

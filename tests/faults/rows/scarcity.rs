@@ -12,7 +12,7 @@ use crate::neighbours::{Neighbours, PART_LATE_MAX};
 use crate::shown::wait_for;
 use crate::stage::{Setup, get};
 
-/// F24 (W7): a process that may open 256 files is asked for 600 connections of either protocol.
+/// F24 and W7: a process that may open 256 files is asked for 600 connections of either protocol.
 /// Publishers and viewers who are there keep theirs, and when the crowd leaves, newcomers are
 /// served again.
 #[test]
@@ -46,7 +46,7 @@ fn running_out_of_descriptors_ends_no_stream() {
     stage.assert_healthy();
 }
 
-/// F25 (W9): with little memory for media the ladder is climbed before the kernel must act: new
+/// F25 and W9: with little memory for media the ladder is climbed before the kernel must act: new
 /// viewers are turned away, then new broadcasts, and whoever is there stays.
 #[test]
 fn little_memory_turns_newcomers_away_first() {

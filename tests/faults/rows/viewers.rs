@@ -27,7 +27,7 @@ fn ask(stream: &mut TcpStream, path: &str) {
     stream.write_all(request.as_bytes()).expect("sent");
 }
 
-/// F14 (W2): fifty viewers ask for two megabytes each and read nothing. Each is let go when its
+/// F14 and W2: fifty viewers ask for two megabytes each and read nothing. Each is let go when its
 /// time is over and counted as a slow reader, what they asked for is not copied for them, and the
 /// streams beside them do not notice.
 #[test]
@@ -52,7 +52,7 @@ fn viewers_that_stop_reading_are_let_go() {
     stage.assert_healthy();
 }
 
-/// F15 (W3, W6): 5,000 requests wait for media and the publisher stands still. Each is answered
+/// F15, W3 and W6: 5,000 requests wait for media and the publisher stands still. Each is answered
 /// with 503 after three target durations, or earlier by media of before, and all of them are freed.
 #[test]
 fn thousands_who_wait_for_a_stopped_publisher_are_answered() {
