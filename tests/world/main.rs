@@ -183,7 +183,8 @@ fn short_worlds_hold() {
     print(&play_all(0..10, 400_000));
 }
 
-/// X6, X7: twenty worlds of an hour, in which every rare thing happens at least once.
+/// X3, X4, X6 and X7: encoders and viewers of every habit in twenty worlds of an hour, judged after
+/// every step, and every rare thing happens at least once.
 #[test]
 fn twenty_hours_hold() {
     let tally = play_all(0..SEEDS, HOUR);
