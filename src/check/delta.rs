@@ -55,12 +55,11 @@ impl Look<'_> {
         let first = update.media_sequence;
         let kept = first.saturating_add(update.skipped);
         // A player that lacks a skipped segment asks for the whole playlist.
-        let last = kept.saturating_sub(1);
-        if old.at(first).is_none() || old.at(last).is_none() {
+        let known = old.segments.iter().filter(|s| (first..kept).contains(&s.msn));
+        if u64::try_from(known.clone().count()) != Ok(update.skipped) {
             return;
         }
-        let known = old.segments.iter().filter(|s| (first..kept).contains(&s.msn));
-        let map = old.at(last).and_then(|segment| segment.map.clone());
+        let map = known.clone().next_back().and_then(|segment| segment.map.clone());
         let all: Vec<_> = known.chain(update.all()).collect();
         let due: Vec<_> = whole.all().collect();
         let fault = all.iter().zip(&due).find(|(is, due)| {

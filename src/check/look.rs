@@ -56,6 +56,18 @@ impl<'a> Look<'a> {
         let place = if holds { Place::default() } else { self.place(line).before(before) };
         self.ledger.expect(rule, holds, || (what(), place));
     }
+
+    /// The same, with the lines of the segment as it was.
+    pub(super) fn expect_segment(
+        &mut self,
+        rule: &'static str,
+        holds: bool,
+        (line, was): (usize, &Segment<'_>),
+        what: impl FnOnce() -> String,
+    ) {
+        let before = if holds { String::new() } else { tag_lines(was) };
+        self.expect_kept(rule, holds, (line, &before), what);
+    }
 }
 
 /// A length for people.
@@ -66,7 +78,7 @@ pub(super) fn seconds(micros: i64) -> String {
 }
 
 /// The lines of a segment's tags as they stand in the playlist, parts left out.
-pub(super) fn tag_lines(segment: &Segment<'_>) -> String {
+fn tag_lines(segment: &Segment<'_>) -> String {
     let tags = segment.tags.iter().filter(|tag| tag.name != "EXT-X-PART");
     let mut lines: Vec<_> = tags.map(|tag| format!("#{}:{}", tag.name, tag.value)).collect();
     lines.push(segment.uri.to_owned());

@@ -152,8 +152,9 @@ impl Look<'_> {
                 format!("parts of segment {}, {} from the end", segment.msn, seconds(left))
             });
         }
-        // The segment that reaches over the limit may keep all its parts.
-        let most = near.saturating_add(playlist.target()).saturating_add(FRAME_MICROS);
+        // The segment that reaches over the limit may keep all its parts, and may be as long as
+        // what is rounded to the target duration.
+        let most = near.saturating_add(playlist.target()).saturating_add(500_000);
         self.advise("H89", listed <= most, 0, || {
             format!("{} of whole segments are listed as parts too", seconds(listed))
         });

@@ -122,8 +122,10 @@ impl<'a> Playlist<'a> {
         self.media_sequence = count(self.value("EXT-X-MEDIA-SEQUENCE"));
         self.skipped = count(self.attribute("EXT-X-SKIP", "SKIPPED-SEGMENTS"));
         let first = self.media_sequence.saturating_add(self.skipped);
-        for (msn, segment) in (first..).zip(self.segments.iter_mut().chain([&mut self.open])) {
+        let mut msn = first;
+        for segment in self.segments.iter_mut().chain([&mut self.open]) {
             segment.msn = msn;
+            msn = msn.saturating_add(1);
         }
     }
 
@@ -226,6 +228,14 @@ impl Segment<'_> {
 
     pub fn parts_micros(&self) -> i64 {
         self.parts.iter().map(|part| part.micros).fold(0, i64::saturating_add)
+    }
+}
+
+impl Part<'_> {
+    /// Everything but the line is the same.
+    pub(super) fn is_same(&self, other: &Part<'_>) -> bool {
+        let said = |part: &Part<'_>| (part.micros, part.independent, part.gap);
+        (self.uri, &self.range) == (other.uri, &other.range) && said(self) == said(other)
     }
 }
 

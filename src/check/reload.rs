@@ -1,7 +1,7 @@
 use super::finding::Place;
 use super::ledger::Ledger;
-use super::look::{Look, seconds, tag_lines};
-use super::playlist::{Playlist, Segment, Tag};
+use super::look::{Look, seconds};
+use super::playlist::{Part, Playlist, Segment, Tag};
 use super::text::{attribute, wall_micros};
 
 /// Tags that a live playlist never changes.
@@ -147,7 +147,7 @@ impl Look<'_> {
             let msn = was.msn;
             let is = new.at(msn);
             let listed = is.is_some() || was.extinf.is_none() && was.parts.is_empty();
-            self.expect_kept("H18", listed, (0, &tag_lines(was)), || {
+            self.expect_segment("H18", listed, (0, was), || {
                 format!("segment {msn} is no longer listed")
             });
             let Some(is) = is else { continue };
@@ -156,7 +156,7 @@ impl Look<'_> {
                 let lost = |was: bool, is: bool| was && !is;
                 let fine = !lost(was.map.is_some(), is.map.is_some())
                     && !lost(was.key.is_some(), is.key.is_some());
-                self.expect_kept("H41", fine, (is.line, &tag_lines(was)), || {
+                self.expect_segment("H41", fine, (is.line, was), || {
                     format!("segment {msn} has lost its init segment or key")
                 });
                 if !fine {
@@ -174,37 +174,17 @@ impl Look<'_> {
         let redated = was.date.zip(is.date).is_some_and(|(was, is)| was != is);
         let tags = !redated
             && (&was.map, was.key, was.discontinuity) == (&is.map, is.key, is.discontinuity);
-        self.expect_kept("H18", tags, (is.line, &tag_lines(was)), || {
+        self.expect_segment("H18", tags, (is.line, was), || {
             format!("the tags of segment {msn} changed")
         });
         if was.extinf.is_some() {
             let same = (was.uri, &was.range, was.micros(), was.gap)
                 == (is.uri, &is.range, is.micros(), is.gap);
-            self.expect_kept("H18", same, (is.line, &tag_lines(was)), || {
-                format!("segment {msn} changed")
-            });
+            self.expect_segment("H18", same, (is.line, was), || format!("segment {msn} changed"));
         }
-        let key = |part: &super::playlist::Part<'_>| {
-            (part.uri.to_owned(), part.range.clone(), part.micros, part.independent, part.gap)
-        };
-        let (parts, now) = (&was.parts, &is.parts);
-        // Parts leave from the head, and come only while the segment is open.
-        let skipped =
-            now.first().and_then(|first| parts.iter().position(|part| key(part) == key(first)));
-        let left = parts.iter().skip(skipped.unwrap_or(parts.len())).map(key);
-        let stays = left.eq(now
-            .iter()
-            .take(parts.len().saturating_sub(skipped.unwrap_or(parts.len())))
-            .map(key));
-        let gone = is.extinf.is_some() && now.is_empty();
-        let unknown = parts.is_empty() || skipped.is_some();
-        let reopened = was.extinf.is_some() && now.len() > parts.len();
-        self.expect_kept(
-            "H18",
-            gone || stays && unknown && !reopened,
-            (is.line, &tag_lines(was)),
-            || format!("the parts of segment {msn} changed"),
-        );
+        self.expect_segment("H18", parts_stay(was, is), (is.line, was), || {
+            format!("the parts of segment {msn} changed")
+        });
     }
 
     /// H20: no part leaves before an earlier one.
@@ -248,8 +228,7 @@ impl Look<'_> {
     /// H83 and H84: the first new part is the hinted one, and its init segment was hinted too.
     fn hinted(&mut self, old: &Playlist<'_>, new: &Playlist<'_>) {
         let (Some(hint), Some(last)) = (old.hint("PART"), old.parts().last()) else { return };
-        let known =
-            |part: &super::playlist::Part<'_>| part.uri == last.uri && part.range == last.range;
+        let known = |part: &Part<'_>| part.uri == last.uri && part.range == last.range;
         let mut parts = new
             .all()
             .flat_map(|segment| segment.parts.iter().map(move |part| (segment, part)))
@@ -274,4 +253,18 @@ impl Look<'_> {
             });
         }
     }
+}
+
+/// Parts leave from the head, and come only while their segment is open.
+fn parts_stay(was: &Segment<'_>, is: &Segment<'_>) -> bool {
+    let Some(first) = is.parts.first() else { return is.extinf.is_some() };
+    let whole = was.extinf.is_some();
+    let Some(gone) = was.parts.iter().position(|part| part.is_same(first)) else {
+        return was.parts.is_empty() && !whole;
+    };
+    let stay = was.parts.iter().skip(gone);
+    let grown = is.parts.len() > stay.len();
+    is.parts.len() >= stay.len()
+        && stay.zip(&is.parts).all(|(was, is)| was.is_same(is))
+        && !(whole && grown)
 }

@@ -1,6 +1,6 @@
 //! What a player does with a delta update.
 
-use super::playlist::Playlist;
+use crate::check::{Playlist, Tag};
 
 /// The full playlist that `previous` and the delta update `delta` make together
 /// (draft-pantos-hls-rfc8216bis 6.2.5.1), in the server's own order of lines.
@@ -32,18 +32,27 @@ fn push_skipped(
     count: u64,
 ) -> Result<(), String> {
     for msn in first..first + count {
-        let segment = old.segments.iter().find(|segment| segment.msn == msn);
-        let segment = segment.ok_or_else(|| format!("the player does not know segment {msn}"))?;
+        let whole = old.at(msn).filter(|segment| !segment.uri.is_empty());
+        let segment = whole.ok_or_else(|| format!("the player does not know segment {msn}"))?;
         let restate = msn == first && segment.own_map.is_none();
-        for line in segment.lines.iter().filter(|line| !line.starts_with("#EXT-X-PART:")) {
-            if restate && line.starts_with("#EXT-X-PROGRAM-DATE-TIME:") {
-                let map =
-                    segment.map.ok_or_else(|| format!("segment {msn} has no init segment"))?;
-                text.push_str(&format!("#EXT-X-MAP:URI=\"{map}\"\n"));
+        for tag in segment.tags.iter().filter(|tag| tag.name != "EXT-X-PART") {
+            if restate && tag.name == "EXT-X-PROGRAM-DATE-TIME" {
+                let map = segment.map.as_ref();
+                let map = map.ok_or_else(|| format!("segment {msn} has no init segment"))?;
+                text.push_str(&format!("#EXT-X-MAP:URI=\"{}\"\n", map.uri));
             }
-            text.push_str(line);
-            text.push('\n');
+            push_tag(text, tag);
         }
+        text.push_str(segment.uri);
+        text.push('\n');
     }
     Ok(())
+}
+
+fn push_tag(text: &mut String, tag: &Tag<'_>) {
+    text.push_str(&format!("#{}", tag.name));
+    if !tag.value.is_empty() {
+        text.push_str(&format!(":{}", tag.value));
+    }
+    text.push('\n');
 }

@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ghostlight::testing::{fuzz, fuzz_chunks, fuzz_http, fuzz_mp4, fuzz_rtmp, fuzz_tags};
+use ghostlight::testing::{
+    fuzz, fuzz_check, fuzz_chunks, fuzz_http, fuzz_mp4, fuzz_rtmp, fuzz_tags,
+};
 
 type Target = fn(&[u8]);
 
@@ -30,6 +32,7 @@ const TARGETS: &[(&str, Target, u32, &[&str])] = &[
     ("nal", fuzz_tags::nal, 300, &["Z7"]),
     ("intake", fuzz::intake, 200, &["Z8"]),
     ("segmenter", playlist::segmenter, 60, &["Z8", "Z10", "Z11"]),
+    ("judge", fuzz_check::judge, 300, &["Z9", "Z10", "Z11"]),
     ("fmp4", fuzz_mp4::fmp4, 1_000, &["Z9"]),
     ("route", fuzz_http::route, 2_000, &["Z12"]),
     ("query", fuzz_http::query, 2_000, &["Z12"]),

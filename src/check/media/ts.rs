@@ -70,7 +70,8 @@ impl<'a> Reader<'a> {
             let length = rest.u8()?;
             rest.take(usize::from(length))?;
         }
-        if control & 0x10 == 0 || pid == 0x1fff {
+        // Other tables have low numbers, stuffing has the highest.
+        if control & 0x10 == 0 || pid == 0x1fff || (1..0x20).contains(&pid) {
             return Some(());
         }
         if pid == 0 {
@@ -138,7 +139,7 @@ impl<'a> Reader<'a> {
         }
         track.finish();
         let before = track.times.last().copied();
-        let now = track.begin(rest)?;
+        let Some(now) = track.begin(rest)? else { return Some(()) };
         let falls = before.is_some_and(|(decode, _)| now.0 <= decode);
         if falls || now.1 < now.0 {
             let what = format!("stream {pid}: decoded at {}, shown at {}", now.0, now.1);
@@ -187,7 +188,8 @@ impl<'a> Track<'a> {
     }
 
     /// The header of a packet of the elementary stream (ISO/IEC 13818-1 2.4.3.6).
-    fn begin(&mut self, rest: Bytes<'a>) -> Option<(i64, i64)> {
+    /// It may have no time of its own.
+    fn begin(&mut self, rest: Bytes<'a>) -> Option<Option<(i64, i64)>> {
         let mut rest = rest;
         if rest.take(3)? != [0, 0, 1] {
             return None;
@@ -196,14 +198,18 @@ impl<'a> Track<'a> {
         let flags = rest.u8()?;
         let length = usize::from(rest.u8()?);
         let mut header = Bytes(rest.take(length)?);
-        let shown = if flags & 0x80 == 0 { return None } else { stamp(&mut header)? };
+        if flags & 0x80 == 0 {
+            self.push(rest.0);
+            return Some(None);
+        }
+        let shown = stamp(&mut header)?;
         let decode = if flags & 0x40 == 0 { shown } else { stamp(&mut header)? };
         let near = |time: i64, to: i64| to + (time - to + WRAP / 2).rem_euclid(WRAP) - WRAP / 2;
         let decode = self.times.last().map_or(decode, |(last, _)| near(decode, *last));
         let now = (decode, near(shown, decode));
         self.times.push(now);
         self.push(rest.0);
-        Some(now)
+        Some(Some(now))
     }
 
     /// Looks at the frame that has been read.
@@ -248,7 +254,7 @@ impl<'a> Track<'a> {
     }
 }
 
-/// The inside of a table's section, its checksum included.
+/// The inside of a table's section, its checksum included, as far as this packet holds it.
 fn section(rest: Bytes<'_>, id: u8) -> Option<Bytes<'_>> {
     let mut rest = rest;
     let pointer = rest.u8()?;
@@ -257,7 +263,7 @@ fn section(rest: Bytes<'_>, id: u8) -> Option<Bytes<'_>> {
         return None;
     }
     let length = usize::from(rest.u16()? & 0xfff);
-    rest.take(length).map(Bytes)
+    rest.take(length.min(rest.0.len())).map(Bytes)
 }
 
 /// 33 bits in five bytes.

@@ -25,6 +25,8 @@ pub struct Listed<'a> {
     /// The playlist promises independent segments.
     pub independent: bool,
     pub encrypted: bool,
+    /// Some of its parts are listed as missing.
+    pub holes: bool,
 }
 
 impl<'a> Listed<'a> {
@@ -38,6 +40,7 @@ impl<'a> Listed<'a> {
             bitrate: segment.bitrate,
             independent: playlist.tag("EXT-X-INDEPENDENT-SEGMENTS").is_some(),
             encrypted: segment.key.is_some(),
+            holes: segment.parts.iter().any(|part| part.gap),
         }
     }
 }
@@ -99,6 +102,11 @@ impl Watched {
         self.rate(ledger, listed, bytes.len());
         if listed.encrypted {
             return ledger.not_applicable("H52", "segments are encrypted");
+        }
+        if listed.holes {
+            // What is missing is said to be: nothing can be expected of lengths and times.
+            (self.last, self.run) = (None, None);
+            return ledger.not_applicable("H13", "segments hold missing parts");
         }
         if bytes.starts_with(b"WEBVTT") || listed.url.contains(".vtt") {
             return subtitles(ledger, listed.url, bytes);
@@ -226,7 +234,8 @@ impl Watched {
         }
         let place = || Place::url(listed.url);
         let off = listed.micros.saturating_sub(leading.length());
-        let frame = leading.micros(leading.frame).clamp(FRAME_MICROS, 4 * FRAME_MICROS);
+        // A frame, and what is lost where times are printed in milliseconds.
+        let frame = leading.micros(leading.frame).clamp(FRAME_MICROS, 4 * FRAME_MICROS) + 1_000;
         if leading.kind == Kind::Video {
             ledger.expect("H14", off.saturating_abs() <= frame, || {
                 let is = seconds(leading.length());

@@ -361,6 +361,29 @@ fn an_update_makes_the_version_of_now() {
     }
 }
 
+/// Whatever stands in a playlist, the judge ends.
+#[test]
+fn damaged_playlists_are_judged_without_panic() {
+    let numbers = ["18446744073709551615", "9223372036854.999", "-1", "", "x"];
+    for base in [LowLatency, Delta, Plain, Vod, Event, Multivariant] {
+        let good = base.text();
+        let marks = good.match_indices([':', '=', ',', '\n']);
+        for ((at, _), number) in marks.zip(numbers.iter().cycle()) {
+            let (head, tail) = good.split_at(at + 1);
+            let end = tail.find([',', '\n']).unwrap_or(tail.len());
+            let bad = format!("{head}{number}{}", &tail[end..]);
+            let mut ledger = Ledger::default();
+            judge(&mut ledger, base, &bad);
+            judge_reload(&mut ledger, URL, &good, &bad);
+            judge_reload(&mut ledger, URL, &bad, &good);
+            judge_delta(&mut ledger, URL, &good, &bad, &good);
+            judge_delta(&mut ledger, URL, &bad, &good, &bad);
+            judge_renditions(&mut ledger, &[(URL, &good), (OTHER, &bad)]);
+            judge_renditions(&mut ledger, &[(URL, &bad), (OTHER, &good)]);
+        }
+    }
+}
+
 /// The known faults of nginx-rtmp's playlists.
 #[test]
 fn the_faults_of_nginx_rtmp_are_found() {

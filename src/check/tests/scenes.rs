@@ -184,6 +184,10 @@ pub(super) fn judge_good(ledger: &mut Ledger) {
     broken.segments[3].listed.discontinuity = true;
     broken.new_init = Some((3, broken.init.clone()));
     judge(ledger, &broken, &movie());
+    let mut holed = movie();
+    holed.segments[3].refill(vec![(true, part(16, true))]);
+    holed.segments[3].listed.holes = true;
+    judge(ledger, &holed, &movie());
     let mut ledger_of_text = subtitles(SUBTITLES);
     ledger_of_text.looked("H63");
     assert!(super::broken(&ledger_of_text).is_empty());
