@@ -45,12 +45,7 @@ impl Ledger {
         holds: bool,
         broken: impl FnOnce() -> (String, Place),
     ) {
-        if holds {
-            self.looked(rule);
-        } else {
-            let (what, place) = broken();
-            self.broken(Finding::new(rule, what, place));
-        }
+        self.note(rule, (!holds).then(broken).map(|(what, place)| Finding::new(rule, what, place)));
     }
 
     /// The same for the recommended half of a rule.
@@ -60,11 +55,14 @@ impl Ledger {
         holds: bool,
         broken: impl FnOnce() -> (String, Place),
     ) {
-        if holds {
-            self.looked(rule);
-        } else {
-            let (what, place) = broken();
-            self.broken(Finding::should(rule, what, place));
+        let found = (!holds).then(broken);
+        self.note(rule, found.map(|(what, place)| Finding::should(rule, what, place)));
+    }
+
+    fn note(&mut self, rule: &'static str, found: Option<Finding>) {
+        match found {
+            None => self.looked(rule),
+            Some(finding) => self.broken(finding),
         }
     }
 

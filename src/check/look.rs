@@ -30,10 +30,11 @@ impl<'a> Look<'a> {
         line: usize,
         what: impl FnOnce() -> String,
     ) {
-        let place = if holds { Place::default() } else { self.place(line) };
-        self.ledger.expect(rule, holds, || (what(), place));
+        let found = (!holds).then(|| (what(), self.place(line)));
+        self.ledger.expect(rule, found.is_none(), || found.unwrap_or_default());
     }
 
+    /// The same for the recommended half of a rule.
     pub(super) fn advise(
         &mut self,
         rule: &'static str,
@@ -41,8 +42,8 @@ impl<'a> Look<'a> {
         line: usize,
         what: impl FnOnce() -> String,
     ) {
-        let place = if holds { Place::default() } else { self.place(line) };
-        self.ledger.advise(rule, holds, || (what(), place));
+        let found = (!holds).then(|| (what(), self.place(line)));
+        self.ledger.advise(rule, found.is_none(), || found.unwrap_or_default());
     }
 
     /// The same, with the line of an earlier version or of another rendition beside it.
