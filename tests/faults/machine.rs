@@ -94,6 +94,10 @@ impl Quota {
         ["sh", "-c", script, &self.0.display().to_string()].map(str::to_owned).to_vec()
     }
 
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        fs::write(self.0.join(file), text).expect(file);
+    }
+
     pub(crate) fn read(&self, file: &str) -> String {
         fs::read_to_string(self.0.join(file)).expect(file)
     }

@@ -139,13 +139,13 @@ fn forty_nine_days_of_uptime_pass_unnoticed() {
     }
     let uptime = fs::read_to_string("/proc/uptime").expect("uptime");
     let up: f64 = uptime.split(' ').next().and_then(|up| up.parse().ok()).expect("a number");
-    // Five seconds before the point: the streams start in less, and the test goes on after it.
-    let ahead = Duration::from_millis(WRAP_MILLIS).as_secs_f64() - 5.0 - up;
+    // Four seconds before the point: the streams start in less, and the test goes on after it.
+    let ahead = Duration::from_millis(WRAP_MILLIS).as_secs_f64() - 4.0 - up;
     let offset = format!("{ahead:.0}");
     let launcher = ["unshare", "--time", "--monotonic", &offset, "--boottime", &offset];
     let stage = Setup::default().launcher(&launcher).start();
     let neighbours = Neighbours::start(&stage);
-    for _ in 0..8 {
+    for _ in 0..6 {
         neighbours.wait_for_parts(4);
     }
     neighbours.assert_untouched();

@@ -10,7 +10,8 @@ use crate::stage::{Setup, Stage, get};
 
 /// Every connection writes lines then.
 fn talkative(launcher: &[&str]) -> Stage {
-    Setup::default().env("GHOSTLIGHT_LOG_FILTER", "trace").launcher(launcher).start()
+    let setup = Setup::default().env("GHOSTLIGHT_LOG_FILTER", "trace");
+    setup.limit("drain_grace", "1s").launcher(launcher).start()
 }
 
 /// Connections until lines are lost, beside streams that do not notice.
