@@ -51,6 +51,9 @@ const RENDITIONS_MAX: usize = 12;
 const PIECES_MAX: usize = 64;
 /// How long tasks may take to finish after the time is up.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(10);
+/// What only a server that offers blocking reload can be asked.
+const DIRECTIVES: &[&str] =
+    &["H90", "H91", "H92", "H93", "H94", "H95", "H96", "H97", "H99", "H100"];
 /// How often renditions are compared, in targets.
 const STEP_TARGETS: u32 = 2;
 
@@ -134,9 +137,37 @@ async fn watch_over(
     if let Some(first) = text {
         judge_variants(&desk, &base, &latest(&desk, &base, first).await, &renditions);
     }
+    say_why(&desk, &base, &renditions);
     let ledger = desk.ledger().clone();
     let (time, progress) = (desk.now(), desk.progress());
     Ok(Seen { address, time, renditions: renditions.len(), progress, ledger })
+}
+
+/// Why rules could not be looked at that this stream, or this watch, gave no occasion for.
+fn say_why(desk: &Desk, base: &Address, renditions: &[Arc<Rendition>]) {
+    let any = |is: fn(&View) -> bool| {
+        renditions.iter().filter_map(|rendition| rendition.version()).any(|v| is(&v.view))
+    };
+    let reasons: [(bool, &'static str, &[&'static str]); 6] = [
+        (
+            renditions.len() < 2,
+            "there is one rendition",
+            &["H38", "H47", "H65", "H67", "H85", "H86"],
+        ),
+        (!any(|view| view.low_latency), "no parts are offered", &["H23", "H26", "H106", "H111"]),
+        (!any(|view| view.can_block), "no blocking reload is offered", DIRECTIVES),
+        (
+            !any(|view| view.can_skip_until.is_some()),
+            "no delta updates are offered",
+            &["H102", "H103"],
+        ),
+        (!any(|view| view.ended), "it did not end while it was watched", &["H30", "H100"]),
+        (!base.is_encrypted(), "it is served without encryption", &["H110"]),
+    ];
+    let mut ledger = desk.ledger();
+    for (_, why, rules) in reasons.iter().filter(|(holds, ..)| *holds) {
+        rules.iter().for_each(|rule| ledger.not_applicable(rule, why));
+    }
 }
 
 /// Waits for all tasks. A panic goes on here.
