@@ -330,17 +330,15 @@ impl Publication {
         Ok(())
     }
 
-    /// Waits until somebody else ends this publication, and says why. Cancel-safe.
-    pub async fn stopped(&mut self) -> EndReason {
-        self.stopped_but_for(None).await
+    /// Why somebody else ended this publication, once that has happened.
+    pub fn stop_reason(&self) -> Option<EndReason> {
+        *self.stopped.borrow()
     }
 
-    /// The same for one who heard a reason already and may take its time: waits for another.
-    pub async fn stopped_but_for(&mut self, heard: Option<EndReason>) -> EndReason {
-        match self.stopped.wait_for(|reason| reason.is_some() && *reason != heard).await {
-            Ok(reason) => (*reason).unwrap_or(EndReason::TakenOver),
-            Err(_) => EndReason::TakenOver,
-        }
+    /// Waits for [`Self::stop_reason`]. Cancel-safe.
+    pub async fn stopped(&mut self) -> EndReason {
+        let reason = self.stopped.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| *reason).unwrap_or(EndReason::TakenOver)
     }
 
     /// Ends the publication. An end that nobody meant leaves the broadcast waiting for a resume.

@@ -1,17 +1,20 @@
 //! One connection: bytes of any stream through handshake, wire and session, and back.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::Duration;
-use std::{future, io};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf, WriteHalf};
-use tokio::{task, time};
+use tokio::task;
+use tokio::time::{self, Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::admit::admit;
 use super::context::Context;
 use super::handshake::{Handshake, Progress};
+use super::low_water::{Appetite, LowWater};
 use super::metrics::{Reached, Slowed};
 use super::outbox::Outbox;
 use super::publish::Publishing;
@@ -25,8 +28,12 @@ use crate::hub::EndReason;
 /// Read at once before `publish` was accepted, and after it.
 const READ_BYTES_SMALL: usize = 4 * 1024;
 const READ_BYTES: usize = 32 * 1024;
-/// How often a publication looks at its waiting rules.
+/// How often a publication looks at its waiting rules, and whether it was stopped.
 const TICK: Duration = Duration::from_millis(100);
+/// While media flows, reads do the ticks: the timer lets them come first.
+const TICK_SLACK: Duration = Duration::from_millis(50);
+/// What lies in the socket is read after this long, however little it is.
+const LINGERING_MAX: Duration = Duration::from_millis(40);
 /// Waking so late is no busy moment: the process was stopped, or its machine.
 const OVERSLEEP_MIN: Duration = Duration::from_secs(2);
 
@@ -45,8 +52,10 @@ pub(super) struct Ended {
 }
 
 /// Serves one connection until it ends, says why to the peer, and gives it time to hear that.
+/// `low_water` is read by the stream, where it can.
 pub(super) async fn serve<S>(
     stream: S,
+    low_water: LowWater,
     peer: Peer,
     context: &Context,
     stop: &CancellationToken,
@@ -67,6 +76,8 @@ where
     session.handle_received(input.len(), now);
     let mut conn = Conn {
         reader,
+        low_water,
+        appetite: Appetite::default(),
         outbox,
         input,
         wire: Wire::new(&context.limits),
@@ -75,6 +86,9 @@ where
         reached: Reached::Hall,
         finished: false,
         next_tick: now,
+        last_read: now,
+        timer: Box::pin(time::sleep(Duration::ZERO)),
+        timer_at: None,
         throttle: Throttle::new(&context.limits, now),
         paused_until: None,
         leaving_until: None,
@@ -131,6 +145,8 @@ where
 /// A connection after its handshake.
 struct Conn<'a, S> {
     reader: ReadHalf<S>,
+    low_water: LowWater,
+    appetite: Appetite,
     outbox: Outbox<WriteHalf<S>>,
     input: BytesMut,
     wire: Wire,
@@ -140,6 +156,10 @@ struct Conn<'a, S> {
     /// The last publication was ended by its encoder.
     finished: bool,
     next_tick: MonoTime,
+    last_read: MonoTime,
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set to.
+    timer_at: Option<MonoTime>,
     throttle: Throttle,
     /// Nothing is read or handled before this.
     paused_until: Option<MonoTime>,
@@ -154,7 +174,6 @@ struct Conn<'a, S> {
 /// What a connection woke up for.
 enum Wake {
     Stop,
-    Stopped(EndReason),
     Sent(io::Result<()>),
     Time,
     Read(io::Result<usize>),
@@ -170,48 +189,52 @@ where
             return cause;
         }
         loop {
-            let due = self.next_deadline();
             let wake = self.wait(stop).await;
-            self.handle_oversleep(due);
-            if let Err(cause) = self.handle_wake(wake).await {
+            if let Err(cause) = self.handle_wake(wake, stop).await {
                 return cause;
             }
         }
     }
 
-    /// Cancel-safe in all its branches: nothing is lost when another one is first.
+    /// Cancel-safe in all its branches: nothing is lost when another one is first. Each look at a
+    /// thing to wait for costs something with every read, so a publication, which has a tick, looks
+    /// for a stop with that.
     async fn wait(&mut self, stop: &CancellationToken) -> Wake {
-        let now = self.context.clock.now().mono;
-        let time_left = self.next_deadline().map(|deadline| deadline.since(now));
+        self.set_timer();
+        let publishing = self.publishing.is_some();
         let paused = self.is_paused();
-        let size = if self.publishing.is_some() { READ_BYTES } else { READ_BYTES_SMALL };
-        self.input.reserve(size);
-        let keys = &self.context.keys;
-        let heard = self.leaving_until.map(|_| EndReason::Draining);
+        self.input.reserve(if publishing { READ_BYTES } else { READ_BYTES_SMALL });
         tokio::select! {
             biased;
-            () = stop.cancelled(), if heard.is_none() => Wake::Stop,
-            reason = stopped(&mut self.publishing, heard, keys) => Wake::Stopped(reason),
+            () = stop.cancelled(), if !publishing => Wake::Stop,
             sent = self.outbox.send_some(), if !self.outbox.is_empty() => Wake::Sent(sent),
-            () = sleep(time_left) => Wake::Time,
+            () = &mut self.timer, if self.timer_at.is_some() => Wake::Time,
             read = self.reader.read_buf(&mut self.input), if !paused => Wake::Read(read),
         }
     }
 
-    /// A process that stood still wakes to deadlines that all have passed, while what its peers
-    /// sent meanwhile waits unread. They are not to blame, so their time begins again.
-    fn handle_oversleep(&mut self, due: Option<MonoTime>) {
-        let now = self.context.clock.now().mono;
-        if due.is_some_and(|due| due + OVERSLEEP_MIN <= now) {
-            self.session.handle_oversleep(now);
+    /// One timer for all deadlines. Moving it to a later time costs little.
+    fn set_timer(&mut self) {
+        let deadline = self.next_deadline();
+        if deadline == self.timer_at && !self.timer.is_elapsed() {
+            return;
+        }
+        self.timer_at = deadline;
+        if let Some(deadline) = deadline {
+            let left = deadline.since(self.context.clock.now().mono);
+            self.timer.as_mut().reset(Instant::now() + left);
         }
     }
 
-    async fn handle_wake(&mut self, wake: Wake) -> Result<(), Cause> {
+    async fn handle_wake(&mut self, wake: Wake, stop: &CancellationToken) -> Result<(), Cause> {
         let now = self.context.clock.now();
+        // A process that stood still wakes to deadlines that all have passed, while what its peers
+        // sent meanwhile waits unread. They are not to blame, so their time begins again.
+        if self.timer_at.is_some_and(|due| due + OVERSLEEP_MIN <= now.mono) {
+            self.session.handle_oversleep(now.mono);
+        }
         match wake {
-            Wake::Stop | Wake::Stopped(EndReason::Draining) => self.handle_drain(now.mono)?,
-            Wake::Stopped(reason) => return Err(reason.into()),
+            Wake::Stop => return Err(Cause::Draining),
             Wake::Sent(sent) => {
                 sent.map_err(broken)?;
                 self.outbox.note_moved(now.mono);
@@ -226,15 +249,18 @@ where
                 if let Some(publishing) = &self.publishing {
                     publishing.count_bytes(bytes);
                 }
+                self.last_read = now.mono;
                 self.session.handle_received(bytes, now.mono);
                 self.handle_input(now).await?;
                 self.note_rate(bytes, now.mono)?;
                 self.take_turns(bytes).await;
             }
         }
-        self.handle_time(now).await?;
+        self.handle_time(now, stop).await?;
         // What a pause left over goes on when it ends, whether or not more comes.
-        self.handle_input(now).await
+        self.handle_input(now).await?;
+        self.wish(now.mono);
+        Ok(())
     }
 
     /// Handles every message that is whole, up to one that asks for a pause.
@@ -283,6 +309,9 @@ where
                 }
             }
             Event::Metadata(_) | Event::Video { .. } | Event::Audio { .. } => {
+                if let Event::Video { body, .. } = &event {
+                    self.appetite.note_picture(body.len());
+                }
                 if let Some(publishing) = &mut self.publishing {
                     publishing.handle_event(event, now, self.context).await?;
                 }
@@ -303,7 +332,7 @@ where
         Ok(())
     }
 
-    async fn handle_time(&mut self, now: Now) -> Result<(), Cause> {
+    async fn handle_time(&mut self, now: Now, stop: &CancellationToken) -> Result<(), Cause> {
         if self.leaving_until.is_some_and(|until| until <= now.mono) {
             return Err(Cause::Draining);
         }
@@ -318,12 +347,39 @@ where
         {
             self.next_tick = now.mono + TICK;
             publishing.handle_tick(now, self.context).await?;
+            self.look_for_stop(now.mono, stop)?;
         }
         Ok(())
     }
 
+    /// Whether this publication was stopped, or the whole server is.
+    fn look_for_stop(&mut self, now: MonoTime, stop: &CancellationToken) -> Result<(), Cause> {
+        let heard = self.leaving_until.map(|_| EndReason::Draining);
+        let keys = &self.context.keys;
+        let stopped = self.publishing.as_mut().and_then(|p| p.stopped(heard, keys));
+        match stopped {
+            Some(EndReason::Draining) => self.handle_drain(now),
+            Some(reason) => Err(reason.into()),
+            None if heard.is_none() && stop.is_cancelled() => self.handle_drain(now),
+            None => Ok(()),
+        }
+    }
+
+    /// Says how many bytes the next read is worth waking for. A connection without a publication
+    /// reads all that comes, and so does one that read nothing for a moment: what is there may be
+    /// the last for long.
+    fn wish(&self, now: MonoTime) {
+        let lingering = now.since(self.last_read) >= LINGERING_MAX;
+        let bytes = if self.publishing.is_none() || lingering {
+            1
+        } else {
+            self.appetite.bytes(self.wire.missing_bytes())
+        };
+        self.low_water.set(bytes);
+    }
+
     fn next_deadline(&self) -> Option<MonoTime> {
-        let tick = self.publishing.as_ref().map(|_| self.next_tick);
+        let tick = self.publishing.as_ref().map(|_| self.next_tick + TICK_SLACK);
         let own = [tick, self.paused_until, self.leaving_until];
         let all = [self.session.next_deadline(), self.outbox.deadline()].into_iter().chain(own);
         all.flatten().min()
@@ -370,24 +426,6 @@ where
             let _ = time::timeout(self.context.limits.linger_max, goodbye).await;
         }
         Ended { cause, reached: self.reached }
-    }
-}
-
-async fn stopped(
-    publishing: &mut Option<Publishing>,
-    heard: Option<EndReason>,
-    keys: &crate::accounts::Keys,
-) -> EndReason {
-    match publishing {
-        Some(publishing) => publishing.stopped(heard, keys).await,
-        None => future::pending().await,
-    }
-}
-
-async fn sleep(length: Option<Duration>) {
-    match length {
-        Some(length) => time::sleep(length).await,
-        None => future::pending().await,
     }
 }
 

@@ -12,6 +12,7 @@ mod context;
 mod guesses;
 mod handshake;
 mod logbook;
+mod low_water;
 mod metrics;
 mod outbox;
 mod pace;

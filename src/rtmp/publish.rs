@@ -1,9 +1,10 @@
 //! One accepted publication: media messages in, frames to the hub out.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, future};
 
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
 
 use super::amf::{Object, Value};
@@ -137,19 +138,24 @@ impl Publishing {
         self.write_frames(now, context).await
     }
 
-    /// Waits until the hub stops this publication, for another reason than was `heard`, or its key
-    /// is revoked. Cancel-safe.
-    pub(super) async fn stopped(&mut self, heard: Option<EndReason>, keys: &Keys) -> EndReason {
-        let by_hub = async {
-            match &mut self.stage {
-                Stage::Live(publication) => publication.stopped_but_for(heard).await,
-                Stage::Allowed { .. } | Stage::Starting => future::pending().await,
-            }
+    /// Why this must end at once: the hub stopped it, for another reason than was `heard`, or its
+    /// key was revoked.
+    pub(super) fn stopped(&mut self, heard: Option<EndReason>, keys: &Keys) -> Option<EndReason> {
+        let by_hub = match &self.stage {
+            Stage::Live(publication) => publication.stop_reason().filter(|&by| Some(by) != heard),
+            Stage::Allowed { .. } | Stage::Starting => None,
         };
-        tokio::select! {
-            biased;
-            reason = by_hub => reason,
-            () = key_revoked(&mut self.revoked, &self.grant.key, keys) => EndReason::KeyRevoked,
+        by_hub.or_else(|| self.is_revoked(keys).then_some(EndReason::KeyRevoked))
+    }
+
+    fn is_revoked(&mut self, keys: &Keys) -> bool {
+        loop {
+            match self.revoked.try_recv() {
+                Ok(key) if key == self.grant.key => return true,
+                Err(TryRecvError::Lagged(_)) if !keys.is_active(&self.grant.key) => return true,
+                Ok(_) | Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return false,
+            }
         }
     }
 
@@ -300,19 +306,6 @@ impl Publishing {
 /// it (G2).
 fn check_permit(since: MonoTime, now: MonoTime, limits: &Limits) -> Result<(), Cause> {
     if since + limits.permit_time_max() <= now { Err(Cause::FirstMediaTimeout) } else { Ok(()) }
-}
-
-/// Waits until this key stops working. Cancel-safe.
-async fn key_revoked(revoked: &mut broadcast::Receiver<KeyId>, own: &KeyId, keys: &Keys) {
-    loop {
-        match revoked.recv().await {
-            Ok(key) if key == *own => return,
-            Ok(_) => {}
-            Err(broadcast::error::RecvError::Lagged(_)) if !keys.is_active(own) => return,
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => future::pending().await,
-        }
-    }
 }
 
 /// A frame that viewers can begin with: a video keyframe, or any frame where there is no video.

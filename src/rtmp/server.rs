@@ -20,6 +20,7 @@ use tracing::Instrument;
 use super::conn::{self, Ended, Peer};
 use super::context::Context;
 use super::logbook::Logbook;
+use super::low_water::{LowWater, Socket};
 use super::metrics::{Raised, Reached};
 use super::slots::{Slot, Slots};
 use super::status::Cause;
@@ -94,7 +95,9 @@ impl Server {
     {
         let Some(guest) = self.receive(address) else { return };
         let (shared, stop, peer) = (self.shared.clone(), stop.clone(), guest.peer);
-        let serving = async move { conn::serve(stream, peer, &shared.context, &stop).await };
+        let serving = async move {
+            conn::serve(stream, LowWater::default(), peer, &shared.context, &stop).await
+        };
         self.attend(guest, serving);
     }
 
@@ -159,7 +162,9 @@ impl Shared {
         stop: &CancellationToken,
     ) -> Ended {
         let Some(tls) = tls else {
-            return conn::serve(stream, peer, &self.context, stop).await;
+            let low_water = LowWater::default();
+            let socket = Socket::new(stream, low_water.clone());
+            return conn::serve(socket, low_water, peer, &self.context, stop).await;
         };
         let door = |cause| Ended { cause, reached: Reached::Door };
         let Ok(turn) = self.tls_handshakes.try_acquire() else {
@@ -174,7 +179,10 @@ impl Shared {
         };
         drop(turn);
         match hands {
-            Ok(Ok(stream)) => conn::serve(stream, peer, &self.context, stop).await,
+            // What lies in the socket is encrypted, so its length says nothing.
+            Ok(Ok(stream)) => {
+                conn::serve(stream, LowWater::default(), peer, &self.context, stop).await
+            }
             Ok(Err(_)) => door(Cause::TlsFailed),
             Err(_) => door(Cause::TlsTimeout),
         }

@@ -239,6 +239,16 @@ impl Wire {
         }
     }
 
+    /// Payload bytes until the next message is whole; `None` between messages. Chunk headers come
+    /// on top.
+    pub fn missing_bytes(&self) -> Option<usize> {
+        let unfinished = self.chunk_streams.iter().filter_map(|chunk_stream| {
+            let got = chunk_stream.partial.as_ref()?.len();
+            Some(chunk_stream.length - got)
+        });
+        unfinished.min()
+    }
+
     fn take_payload(&mut self, open: OpenChunk, input: &mut BytesMut) -> Progress {
         let chunk_stream = self.chunk_streams.get_mut(open.slot).expect("slots are never removed");
         let partial = chunk_stream.partial.as_mut().expect("an open chunk has a message");

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::amf::Value;
 use super::conn::{Ended, Peer, serve};
+use super::low_water::LowWater;
 use super::{Cause, Context, Settings, Writer};
 use crate::accounts::{Gatekeeper, Keys, issue_key};
 use crate::base::{BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Rival, Secret, WallTime};
@@ -105,7 +106,7 @@ impl World {
         self.last_id += 1;
         let peer = Peer { id: ConnId(self.last_id), address: address.parse().unwrap() };
         let (context, stop) = (self.context.clone(), self.stop.clone());
-        let task = async move { serve(far, peer, &context, &stop).await };
+        let task = async move { serve(far, LowWater::default(), peer, &context, &stop).await };
         (near, self.tasks.spawn(task))
     }
 
