@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Buf;
+
 use super::keyframes::Keyframes;
 use super::lane::Lane;
 use super::listing::Listing;
@@ -9,7 +11,7 @@ use super::segment::{Cut, Targets};
 use super::sound::SoundClock;
 use crate::base::{Limits, MediaTime};
 use crate::media::fmp4::{VIDEO_TIMESCALE, write_part};
-use crate::media::{Format, Frame, TrackKind};
+use crate::media::{Format, Frame, Stored, TrackKind};
 
 /// A segment may be this much longer than the target duration and still round to it
 /// (draft-pantos-hls-rfc8216bis 4.4.3.1; H12).
@@ -39,6 +41,7 @@ pub(super) struct Cutter {
     segment_start: i64,
     /// The open part holds a keyframe of the reference.
     independent: bool,
+    stored: Vec<Stored>,
 }
 
 /// Lengths in ticks of the reference.
@@ -101,7 +104,17 @@ impl Cutter {
             part_start: start,
             segment_start: start,
             independent: false,
+            stored: Vec::new(),
         }
+    }
+
+    /// What the parts hold that were written since [`Self::forget_stored`].
+    pub(super) fn stored(&self) -> &[Stored] {
+        &self.stored
+    }
+
+    pub(super) fn forget_stored(&mut self) {
+        self.stored.clear();
     }
 
     /// Where the run's first part starts.
@@ -299,8 +312,14 @@ impl Cutter {
         let runs: Vec<_> = video.into_iter().chain(audio).map(|(run, _)| run).collect();
         let sequence = u32::try_from(listing.next_part() & u64::from(u32::MAX)).unwrap_or(0);
         let bytes = (!runs.is_empty()).then(|| write_part(sequence, &runs));
-        self.video.clear();
-        self.audio.clear();
+        let mut rest = bytes.clone().unwrap_or_default();
+        let payload: usize = self.video.bytes() + self.audio.bytes();
+        rest.advance(rest.len().saturating_sub(payload));
+        for frame in self.video.drain().chain(self.audio.drain()) {
+            let payload = rest.split_to(frame.payload.len().min(rest.len()));
+            let (track, run, dts) = (frame.track, frame.run, frame.dts);
+            self.stored.push(Stored { track, run, dts, payload });
+        }
         let until = MediaTime::from_ticks(end, self.timescale);
         listing.part(until, std::mem::take(&mut self.independent), bytes, out);
         self.part_start = end;

@@ -46,7 +46,7 @@ impl Lane {
     /// after the last sample's start. Nothing when there are no samples. Where the promise and
     /// the first frame are at most `tolerance` apart, that frame keeps its presentation time;
     /// otherwise frames were lost, and it is shown early rather than leaving a hole. The frames
-    /// stay until [`Self::clear`].
+    /// stay until [`Self::drain`].
     pub(super) fn close(&mut self, end: i64, tolerance: i64) -> Option<(TrackRun<'_>, i64)> {
         let first = self.pending.first()?.at;
         let base = self.promised.unwrap_or(first).max(0);
@@ -72,10 +72,10 @@ impl Lane {
         Some((run, end))
     }
 
-    /// Lets go of the frames of a part that was written.
-    pub(super) fn clear(&mut self) {
-        self.pending.clear();
+    /// The frames of a part that was written leave, in the order of its samples.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Arc<Frame>> + '_ {
         self.bytes = 0;
+        self.pending.drain(..).map(|pending| pending.frame)
     }
 
     /// Decode time of the newest frame of the open part.

@@ -8,7 +8,7 @@ use super::pace::Pace;
 use super::segment::{Cut, Targets};
 use super::{SEGMENT_TARGET_MAX, Settings};
 use crate::base::{Limits, MediaSeq, MediaTime, WallTime};
-use crate::media::{Format, Frame, TrackKind, VideoConfig};
+use crate::media::{Format, Frame, Stored, TrackKind, VideoConfig};
 
 /// However few frames came: after this much media the first parts are cut with what is known.
 const LEARNING_MAX: Duration = Duration::from_millis(500);
@@ -79,6 +79,9 @@ impl Segmenter {
     /// Takes the next frame and adds what it completes to `out`. A frame of a track that its
     /// format does not have, or of another century, is ignored.
     pub fn push(&mut self, frame: &Arc<Frame>, out: &mut Vec<Cut>) {
+        if let State::Cutting(cutter) = &mut self.state {
+            cutter.forget_stored();
+        }
         if !is_sensible(frame) {
             return;
         }
@@ -103,6 +106,14 @@ impl Segmenter {
             State::Cutting(cutter) => {
                 cutter.push(frame, &mut self.listing, out);
             }
+        }
+    }
+
+    /// The payloads that lie in the parts which the last [`Self::push`] completed.
+    pub fn stored(&self) -> &[Stored] {
+        match &self.state {
+            State::Cutting(cutter) => cutter.stored(),
+            State::Waiting { .. } | State::Learning { .. } => &[],
         }
     }
 

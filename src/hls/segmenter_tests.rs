@@ -287,3 +287,34 @@ fn first_parts(cuts: &[Cut]) -> Vec<Arc<Part>> {
     };
     cuts.windows(2).filter_map(first).collect()
 }
+
+/// What a part holds is told with it, so that nothing needs to be held twice.
+#[test]
+fn the_payloads_of_a_part_are_named() {
+    let steps = parse(
+        BOTH,
+        "I@0 a@0 a@21 p@40 a@43 p@80 p@120 p@160 p@200 p@240 p@280 p@320 p@360 p@400 p@440 p@480 p@520",
+    );
+    let frames = steps.iter().filter_map(|step| match step {
+        Step::Frame(frame) => Some(frame.clone()),
+        Step::Gap(_) => None,
+    });
+    let frames: Vec<_> = frames.collect();
+    let mut segmenter = Segmenter::new(
+        &Settings::default(),
+        &Limits::default(),
+        MediaSeq(1),
+        WallTime::from_unix_millis(0),
+    );
+    let (mut cuts, mut named) = (Vec::new(), 0);
+    for frame in &frames {
+        segmenter.push(frame, &mut cuts);
+        for stored in segmenter.stored() {
+            let frame = frames.iter().find(|frame| stored.is_of(frame)).expect("a frame of ours");
+            assert_eq!(stored.payload, frame.payload);
+            assert_ne!(stored.payload.as_ptr(), frame.payload.as_ptr());
+            named += 1;
+        }
+    }
+    assert!(named > 5, "{named} of {}", frames.len());
+}

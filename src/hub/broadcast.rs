@@ -8,7 +8,7 @@ use super::registry::Event;
 use super::retime::Retime;
 use super::ring::FrameRing;
 use crate::base::{Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Now, Rival};
-use crate::media::{Format, Frame, TrackKind};
+use crate::media::{Format, Frame, Stored, TrackKind};
 
 /// How long sound may wait for a picture to wake the readers.
 const SOUND_WAIT_MAX: Duration = Duration::from_millis(60);
@@ -169,9 +169,15 @@ impl Broadcast {
         self.lock().format.clone()
     }
 
-    /// Bytes of payload held in the ring.
+    /// Bytes of payload that the ring alone holds.
     pub fn ring_bytes(&self) -> usize {
         self.lock().ring.bytes()
+    }
+
+    /// A reader copied these payloads into something that lasts longer than the ring: the ring
+    /// shares that copy, unless another reader still holds the frame.
+    pub fn share(&self, stored: &[Stored]) {
+        self.lock().ring.share(stored);
     }
 
     /// A reader that starts at the newest keyframe.

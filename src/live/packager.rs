@@ -90,6 +90,11 @@ impl Packager {
         for frame in frames.drain(..) {
             pulse.observe(&frame);
             self.segmenter.push(&frame, cuts);
+            drop(frame);
+            let stored = self.segmenter.stored();
+            if !stored.is_empty() {
+                self.subscription.broadcast().share(stored);
+            }
         }
         self.flush(now);
     }

@@ -110,6 +110,24 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
+/// Bytes equal to the payload of a frame, in memory that lasts: whoever keeps the frame can share
+/// them and let its own go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub track: TrackKind,
+    pub run: u32,
+    pub dts: MediaTime,
+    pub payload: Bytes,
+}
+
+impl Stored {
+    /// Whether this is the payload of that frame.
+    pub fn is_of(&self, frame: &Frame) -> bool {
+        let here = (self.track, self.run, self.dts, self.payload.len());
+        here == (frame.track, frame.run, frame.dts, frame.payload.len())
+    }
+}
+
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Frame")

@@ -38,6 +38,8 @@ mod intake;
 pub use config_error::ConfigError;
 pub use flv::{AudioContent, AudioPacket, AudioTag, Packets, VideoContent, VideoPacket, VideoTag};
 pub use flv_file::{FlvFileError, FlvReader, FlvTag, FlvTagKind};
-pub use frame::{AudioCodec, AudioConfig, Format, Frame, TrackKind, VideoCodec, VideoConfig};
+pub use frame::{
+    AudioCodec, AudioConfig, Format, Frame, Stored, TrackKind, VideoCodec, VideoConfig,
+};
 pub use intake::{Intake, IntakeError, MetadataHint, Notice};
 pub use tag_error::{FourCc, TagError};
