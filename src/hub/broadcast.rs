@@ -169,7 +169,7 @@ impl Broadcast {
         self.lock().format.clone()
     }
 
-    /// Bytes of payload that the ring alone holds.
+    /// Bytes of payload held in the ring.
     pub fn ring_bytes(&self) -> usize {
         self.lock().ring.bytes()
     }

@@ -275,7 +275,9 @@ async fn publish_into_a_defect(world: &World, uses: u32) -> Result<Ended, JoinEr
     let peer = Peer { id: ConnId(1_000), address: "192.0.2.9:9".parse().unwrap() };
     let (context, stop) = (world.context.clone(), world.stop.clone());
     let fused = Fused { inner: far, left: uses };
-    let server = world.tasks.spawn(async move { serve(fused, LowWater::default(), peer, &context, &stop).await });
+    let server = world
+        .tasks
+        .spawn(async move { serve(fused, LowWater::default(), peer, &context, &stop).await });
     let mut raw = Raw { stream: near, writer: Writer::new(), server };
     raw.send(&[&[3][..], &[0; 2 * 1_536]].concat()).await;
     raw.connect("live", &[]).await;
