@@ -259,7 +259,7 @@ test('the embedded player plays in a frame of another site', async () => {
   });
 });
 
-// W28
+// W28: hostile text stays text, in addresses too.
 test('no page runs what an address brings, and none complains', async () => {
   await server.key('calm');
   await until('the server knows the channel', async () => (await server.get('/calm')).ok);

@@ -217,6 +217,17 @@ fn every_rule_is_named_by_a_test_or_excused_until_a_date() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// What `ghostlight check` reports by id can be looked up in the list.
+#[test]
+fn every_rule_of_the_judge_is_in_the_list() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules.md");
+    let list = List::parse(&fs::read_to_string(path).expect("the list of rules"));
+    let judged = ghostlight::check::RULES.iter().map(|rule| rule.id);
+    let known = |id: &str| list.rules.contains_key(id) || list.later.contains(id);
+    let unknown: Vec<_> = judged.filter(|id| !known(id)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
 #[test]
 fn only_words_at_a_test_that_runs_name_a_rule() {
     let source = r#"

@@ -124,7 +124,7 @@ fn known_inputs() -> Vec<(String, Vec<u8>)> {
     inputs
 }
 
-/// Q1 to Q16: the inputs that made the public library panic, abort or mix up payloads end no
+/// F36: the inputs (Q1 to Q15) that made the public library panic, abort or mix up payloads end no
 /// connection but their own, and those of them that are harmless end not even that.
 #[test]
 fn inputs_that_broke_the_library_harm_nobody() {

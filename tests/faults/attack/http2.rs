@@ -11,7 +11,7 @@ use super::{Crowd, Street, address};
 /// Error codes (RFC 9113, section 7).
 const CANCEL: [u8; 4] = 8_u32.to_be_bytes();
 
-/// W11: a hundred thousand requests that are taken back at once, in ten seconds. Each connection
+/// F35, W11: a hundred thousand requests that are taken back at once, in ten seconds. Each connection
 /// gets as far as the limit of such streams and hears GOAWAY; so it takes thousands of them, and
 /// all together cost less than a processor and delay no part.
 #[test]
@@ -103,7 +103,7 @@ fn floods(held: String) -> Vec<(&'static str, Steps, bool)> {
     ]
 }
 
-/// W12: floods of frames that cost their sender nothing either end their connection or cost less
+/// F35, W12: floods of frames that cost their sender nothing either end their connection or cost less
 /// than a processor, and delay no part.
 #[test]
 fn floods_of_frames_delay_nobody() {
