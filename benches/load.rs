@@ -131,16 +131,9 @@ fn main() -> ExitCode {
         .build()
         .expect("two threads");
     let load = load.scaled();
-    let mut runs = Vec::new();
-    for _ in 0..load.runs.max(1) {
-        match runtime.block_on(phases::run(&load)) {
-            Ok(report) => runs.push(report),
-            Err(error) => {
-                eprintln!("the load bench failed: {error:#}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
-    println!("{}", Report::median(runs).render());
-    ExitCode::SUCCESS
+    let runs = (0..load.runs.max(1)).map(|_| runtime.block_on(phases::run(&load))).collect();
+    let report = Report::median(runs);
+    println!("{}", report.render());
+    report.failures().iter().for_each(|failure| eprintln!("failed: {failure}"));
+    if report.failures().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -36,7 +36,7 @@ use tokio::time::{Instant, sleep_until};
 
 use churn::Churn;
 use clip::Clip;
-use judge::Judge;
+use judge::{Judge, Verdicts};
 use offset::Offset;
 use samples::Samples;
 use servers::Server;
@@ -112,28 +112,28 @@ async fn run(soak: &Soak) -> anyhow::Result<Vec<String>> {
     let crowd = gather(soak, &server, &clock, &offset);
 
     let mut samples = Samples::new(Duration::from_secs(soak.minutes * 60));
-    let mut judge = Judge::new(server.http, soak.publishers);
+    let judge = Judge::start(server.http, soak.publishers);
     let start = Instant::now();
     let mut next = start;
     while start.elapsed() < samples.length() {
         next += SAMPLE_EVERY;
         sleep_until(next).await;
         samples.take(&server, start.elapsed(), &crowd.counts()).await?;
-        judge.look().await;
     }
+    // Its last look is at streams that are still there.
+    let verdicts = tokio::task::spawn_blocking(|| judge.finish()).await?;
     let (comings, mut complaints) = churn.finish().await;
     let counts = crowd.finish().await;
     println!("{}", samples.render());
     println!("{comings}");
     println!("{}", render(&counts));
-    println!("playlists judged: {}, broken rules: {}", judge.looks(), judge.findings().len());
-    println!(
-        "sound to picture, largest change of offset: {:.1} ms in {} parts",
-        offset.worst_millis(),
-        offset.parts()
-    );
+    let Verdicts { held, unseen, broken } = &verdicts;
+    println!("checks: {held} held, {} rules broken, {unseen} between broadcasts", broken.len());
+    let (parts, worst) = (offset.parts(), offset.worst_millis());
+    println!("sound to picture, largest change of offset: {worst:.1} ms in {parts} parts");
     complaints.extend(samples.complaints());
-    complaints.extend(judge.findings().iter().take(10).cloned());
+    complaints.extend(broken.iter().take(10).cloned());
+    complaints.extend((*held == 0).then(|| "no stream was checked".to_owned()));
     complaints.extend(offset.complaint());
     complaints.extend((counts.stale > 0).then(|| format!("{} stale answers", counts.stale)));
     Ok(complaints)

@@ -56,7 +56,7 @@ pub(crate) struct Bench<'a> {
 }
 
 /// Runs the phases asked for and makes the table.
-pub(crate) async fn run(load: &Load) -> anyhow::Result<Report> {
+pub(crate) async fn run(load: &Load) -> Report {
     let has_nginx = !load.alone && Server::has_nginx();
     if !has_nginx {
         println!(
@@ -76,9 +76,12 @@ pub(crate) async fn run(load: &Load) -> anyhow::Result<Report> {
             Phase::Single => single::run(&bench, &mut report).await,
             Phase::Storm => storm::run(&bench, &mut report).await,
         };
-        measured.with_context(|| format!("{phase:?}"))?;
+        // What the other phases measured is worth having.
+        if let Err(error) = measured {
+            report.fail(format!("{phase:?}: {error:#}"));
+        }
     }
-    Ok(report)
+    report
 }
 
 /// What one phase cost a server.

@@ -17,9 +17,19 @@ struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     rows: Vec<Row>,
+    failures: Vec<String>,
 }
 
 impl Report {
+    /// A phase could not be measured.
+    pub(crate) fn fail(&mut self, why: String) {
+        self.failures.push(why);
+    }
+
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
     /// Adds a number that only we have.
     pub(crate) fn ours(&mut self, name: impl Into<String>, ours: f64, goal: &'static str) {
         self.rows.push(Row { name: name.into(), ours, theirs: None, goal });
@@ -42,14 +52,15 @@ impl Report {
         for row in runs.iter().flat_map(|run| &run.rows) {
             values.entry(row.name.clone()).or_default().push((row.ours, row.theirs));
         }
-        let rows = runs.into_iter().next().unwrap_or_default().rows.into_iter();
-        let rows = rows.map(|row| {
+        let failures = runs.iter().flat_map(|run| run.failures.clone()).collect();
+        let first = runs.into_iter().max_by_key(|run| run.rows.len()).unwrap_or_default();
+        let rows = first.rows.into_iter().map(|row| {
             let seen = values.remove(&row.name).unwrap_or_default();
             let ours = middle(seen.iter().map(|(ours, _)| *ours).collect());
             let theirs = middle(seen.iter().filter_map(|(_, theirs)| *theirs).collect());
             Row { ours: ours.unwrap_or(row.ours), theirs, ..row }
         });
-        Self { rows: rows.collect() }
+        Self { rows: rows.collect(), failures }
     }
 
     pub(crate) fn render(&self) -> String {

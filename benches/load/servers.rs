@@ -45,6 +45,7 @@ pub(crate) struct Usage {
 /// What one process holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
+    /// Of its own; the pages of its program come and go with the machine's memory.
     pub resident_kib: u32,
     pub descriptors: u32,
     pub threads: u32,
@@ -53,7 +54,19 @@ pub(crate) struct Held {
 impl Server {
     /// Our own release build with a fresh data folder and one channel for each publisher:
     /// `c0`, `c1` and so on. `settings` are those of the environment, without their prefix.
-    pub(crate) fn ghostlight(channels: usize, settings: &[(&str, &str)]) -> io::Result<Self> {
+    pub(crate) fn ghostlight(
+        channels: usize,
+        settings: &[(&'static str, &str)],
+    ) -> io::Result<Self> {
+        let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+        Self::ghostlight_with(channels, || settings.iter().map(owned).collect())
+    }
+
+    /// The same with settings that are made when the server starts: keys take their time.
+    pub(crate) fn ghostlight_with(
+        channels: usize,
+        settings: impl FnOnce() -> Vec<(&'static str, String)>,
+    ) -> io::Result<Self> {
         let binary = env!("CARGO_BIN_EXE_ghostlight");
         let folder = TempDir::with_prefix("ghostlight-load-")?;
         let (http, rtmp, admin) = (free_port()?, free_port()?, free_port()?);
@@ -77,7 +90,7 @@ impl Server {
         ] {
             command.env(format!("GHOSTLIGHT_LIMITS_{limit}"), "50000");
         }
-        for (name, value) in settings {
+        for (name, value) in settings() {
             command.env(format!("GHOSTLIGHT_{name}"), value);
         }
         Self::start(command, http, Some(admin), targets, folder)
@@ -156,7 +169,7 @@ impl Server {
         };
         let descriptors = u32::try_from(fs::read_dir(folder.join("fd"))?.count());
         let descriptors = descriptors.unwrap_or(u32::MAX);
-        Ok(Held { resident_kib: number("VmRSS:")?, threads: number("Threads:")?, descriptors })
+        Ok(Held { resident_kib: number("RssAnon:")?, threads: number("Threads:")?, descriptors })
     }
 
     /// What our own server says of itself under this name.

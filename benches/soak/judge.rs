@@ -1,76 +1,92 @@
-//! The playlists of all streams, one after the other, under the eyes of the lint.
+//! The streams, one after the other, under the eyes of `ghostlight check`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use ghostlight::load::{Body, Http, resolve};
-use ghostlight::testing::lint::{check_playlist, check_reload};
+use serde_json::Value;
 
-/// Looks at one stream at a time.
+/// How long each stream is watched, most often over a change of publishers.
+const WATCH_SECONDS: &str = "20";
+/// After a look at a stream that had just ended.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A judge at work in a thread of its own.
 #[derive(Debug)]
 pub(crate) struct Judge {
-    http: Http,
-    authority: Arc<str>,
-    streams: usize,
-    next: usize,
-    /// The last version of each playlist, by its path: a later broadcast has another.
-    last: BTreeMap<String, String>,
-    looks: u64,
-    findings: Vec<String>,
+    verdicts: Arc<Mutex<Verdicts>>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// What it has found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdicts {
+    pub(crate) held: u64,
+    /// Looks between two broadcasts, when there is nothing to see.
+    pub(crate) unseen: u64,
+    /// One for each broken rule of a look.
+    pub(crate) broken: Vec<String>,
 }
 
 impl Judge {
-    pub(crate) fn new(addr: SocketAddr, streams: usize) -> Self {
-        let authority: Arc<str> = addr.to_string().into();
-        Self {
-            http: Http::new(addr, Arc::clone(&authority)),
-            authority,
-            streams,
-            next: 0,
-            last: BTreeMap::new(),
-            looks: 0,
-            findings: Vec::new(),
-        }
+    pub(crate) fn start(addr: SocketAddr, streams: usize) -> Self {
+        let verdicts = Arc::<Mutex<Verdicts>>::default();
+        let stop = Arc::<AtomicBool>::default();
+        let (to, stopped) = (Arc::clone(&verdicts), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            for stream in (0..streams).cycle() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let url = format!("http://{addr}/c{stream}/index.m3u8");
+                let output = check(&url);
+                let mut verdicts = to.lock().unwrap_or_else(PoisonError::into_inner);
+                verdicts.add(&url, output);
+            }
+        });
+        Self { verdicts, stop, thread }
     }
 
-    pub(crate) fn looks(&self) -> u64 {
-        self.looks
+    /// Lets it end its last look.
+    pub(crate) fn finish(self) -> Verdicts {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the judge does not panic");
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
 
-    pub(crate) fn findings(&self) -> &[String] {
-        &self.findings
+fn check(url: &str) -> std::io::Result<Output> {
+    let binary = env!("CARGO_BIN_EXE_ghostlight");
+    let words = ["check", url, "--seconds", WATCH_SECONDS, "--json"];
+    let output = Command::new(binary).args(words).output()?;
+    if output.status.code() == Some(2) {
+        thread::sleep(PAUSE);
     }
+    Ok(output)
+}
 
-    /// Judges every stream that has a playlist now.
-    pub(crate) async fn look(&mut self) {
-        for _ in 0..self.streams {
-            let entry = format!("/c{}/index.m3u8", self.next);
-            self.next = (self.next + 1) % self.streams.max(1);
-            // Between two broadcasts there is none, which is right.
-            let Some(text) = self.get(&entry).await else { continue };
-            let uri = text.lines().find(|line| !line.starts_with('#') && !line.is_empty());
-            let path = uri.and_then(|uri| resolve(&entry, uri, &self.authority));
-            let Some(path) = path else {
-                self.findings.push(format!("{entry} names no playlist"));
-                continue;
-            };
-            if let Some(text) = self.get(&path).await {
-                self.judge(path, text);
+impl Verdicts {
+    fn add(&mut self, url: &str, output: std::io::Result<Output>) {
+        match output.as_ref().map(|output| output.status.code()) {
+            Ok(Some(0)) => self.held += 1,
+            Ok(Some(2)) => self.unseen += 1,
+            _ => {
+                let text = output.map(|output| output.stdout).unwrap_or_default();
+                let said: Value = serde_json::from_slice(&text).unwrap_or_default();
+                let rules = said["rules"].as_array().into_iter().flatten();
+                let broken: Vec<_> = rules.filter(|rule| rule["outcome"] == "broken").collect();
+                if broken.is_empty() {
+                    self.broken.push(format!("{url}: the judge failed"));
+                }
+                self.broken.extend(broken.iter().map(|rule| {
+                    let what = &rule["findings"][0];
+                    format!("{url}: {} {}: {what}", rule["id"], rule["says"])
+                }));
             }
         }
-    }
-
-    fn judge(&mut self, path: String, text: String) {
-        self.looks += 1;
-        let reload = self.last.get(&path).map(|last| check_reload(last, &text));
-        let findings = check_playlist(&text).into_iter().chain(reload.into_iter().flatten());
-        self.findings.extend(findings.map(|finding| format!("{path}: {finding}")));
-        self.last.insert(path, text);
-    }
-
-    async fn get(&mut self, path: &str) -> Option<String> {
-        let answer = self.http.get(path, Body::Keep).await.ok()?;
-        (answer.status == 200).then(|| String::from_utf8(answer.body).ok()).flatten()
     }
 }
