@@ -89,7 +89,8 @@ async fn wrk(bench: &Bench<'_>, server: &Server, path: &str) -> anyhow::Result<H
     let url = format!("http://{}{path}", server.http);
     let length = format!("-d{}s", bench.load.length().as_secs().min(15));
     let run = tokio::task::spawn_blocking(move || {
-        Command::new("wrk").args(["-t1", "-c", CONNECTIONS, &length, &url]).output()
+        let words = ["-t1", "-c", CONNECTIONS, "--timeout", "30s", &length, &url];
+        Command::new("wrk").args(words).output()
     });
     let (cost, output) = measure(server, run).await;
     let text = String::from_utf8(output??.stdout)?;
