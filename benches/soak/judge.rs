@@ -30,6 +30,8 @@ pub(crate) struct Verdicts {
     pub(crate) unseen: u64,
     /// One for each broken rule of a look.
     pub(crate) broken: Vec<String>,
+    /// The same for rules about time, which a machine without time to spare breaks too.
+    pub(crate) late: Vec<String>,
 }
 
 impl Judge {
@@ -77,16 +79,24 @@ impl Verdicts {
             _ => {
                 let text = output.map(|output| output.stdout).unwrap_or_default();
                 let said: Value = serde_json::from_slice(&text).unwrap_or_default();
-                let rules = said["rules"].as_array().into_iter().flatten();
-                let broken: Vec<_> = rules.filter(|rule| rule["outcome"] == "broken").collect();
+                let rules = said.get("rules").and_then(Value::as_array).into_iter().flatten();
+                let broken: Vec<_> =
+                    rules.filter(|rule| word(rule, "outcome") == "broken").collect();
                 if broken.is_empty() {
                     self.broken.push(format!("{url}: the judge failed"));
                 }
-                self.broken.extend(broken.iter().map(|rule| {
-                    let what = &rule["findings"][0];
-                    format!("{url}: {} {}: {what}", rule["id"], rule["says"])
-                }));
+                for rule in broken {
+                    let what = rule.pointer("/findings/0").unwrap_or(&Value::Null);
+                    let text =
+                        format!("{url}: {} {}: {what}", word(rule, "id"), word(rule, "says"));
+                    let timed = word(rule, "method") == "time";
+                    if timed { self.late.push(text) } else { self.broken.push(text) }
+                }
             }
         }
     }
+}
+
+fn word<'a>(rule: &'a Value, name: &str) -> &'a str {
+    rule.get(name).and_then(Value::as_str).unwrap_or_default()
 }

@@ -7,8 +7,10 @@ use ghostlight::load::Counts;
 
 use super::servers::{Held, Server};
 
-/// Of the whole run, what passes before the samples count: the windows fill, and threads start.
+/// Of the whole run, what passes before the samples count, and no less than ...: windows fill, those
+/// of ended broadcasts pile up until they are let go, and threads start.
 const WARM_UP: f64 = 0.3;
+const WARM_UP_SECONDS_MIN: f64 = 300.0;
 /// What the last third may be above the first: a tenth, and ...
 const GROWTH_MAX: f64 = 1.1;
 const MEMORY_SLACK_MIB: f64 = 4.0;
@@ -64,7 +66,7 @@ impl Samples {
 
     /// The samples that count.
     fn warm(&self) -> &[Sample] {
-        let from = self.length.as_secs_f64() * WARM_UP;
+        let from = (self.length.as_secs_f64() * WARM_UP).max(WARM_UP_SECONDS_MIN);
         let at = self.all.partition_point(|sample| sample.seconds < from);
         self.all.get(at..).unwrap_or_default()
     }
