@@ -18,8 +18,9 @@ use super::stage::Stage;
 /// A well encoder has a new part within this: the longest part, and what the network and the
 /// weaving of two tracks may take.
 const PART_WAIT_MAX: u64 = 1_200;
-/// Dates have milliseconds, stamps have milliseconds, and jitter may move a frame.
-const DATE_MICROS: i64 = 60_000;
+/// A segment begins with the track that is ahead; after jumps its date may be later than its media,
+/// so that it does not go back.
+const DATE_MICROS: i64 = 500_000;
 /// Two frames of the slowest camera: a list of whole frames, and one of what they really took.
 const FRAMES_MICROS: i64 = 140_000;
 /// A frame of the slowest camera, in the finest ticks.
@@ -133,7 +134,7 @@ impl Judge {
             }
             if segment.whole && self.next_segment <= segment.msn {
                 self.next_segment = segment.msn + 1;
-                self.close_segment(segment)?;
+                self.close_segment(segment, now)?;
             }
         }
         Ok(())
@@ -192,7 +193,7 @@ impl Judge {
         }
     }
 
-    fn close_segment(&mut self, segment: &Segment<'_>) -> Result<(), String> {
+    fn close_segment(&mut self, segment: &Segment<'_>, now: u64) -> Result<(), String> {
         let msn = segment.msn;
         self.open.retain(|open, _| msn <= *open);
         let Some(parts) = self.open.remove(&msn) else { return Ok(()) };
@@ -204,14 +205,24 @@ impl Judge {
         if segment.parts.len() == parts.len() && whole != joined {
             return Err(format!("H53: segment {msn} is not its parts"));
         }
-        let runs: Vec<&Run> = parts.iter().flat_map(|(_, runs)| runs).collect();
+        // Frames that never came leave a hole, which the next sample spans.
+        if self.stage.is_well(self.channel, now) && segment.parts.len() == parts.len() {
+            let runs: Vec<&Run> = parts.iter().flat_map(|(_, runs)| runs).collect();
+            return self.judge_times(segment, &runs);
+        }
+        Ok(())
+    }
+
+    /// A segment is as long as it says, and of the time that it says.
+    fn judge_times(&self, segment: &Segment<'_>, runs: &[&Run]) -> Result<(), String> {
+        let msn = segment.msn;
         let lead = TICKS.iter().find(|(track, _)| runs.iter().any(|run| run.track == *track));
         let Some(&(track, scale)) = lead else { return Ok(()) };
         let own = runs.iter().filter(|run| run.track == track);
         let ticks: u64 = own.clone().map(|run| run.length).sum();
         let micros = |ticks: u64| i64::try_from(ticks).unwrap_or(0) * 1_000_000 / scale;
         let off = micros(ticks) - segment.micros;
-        if segment.parts.len() == parts.len() && FRAMES_MICROS < off.abs() {
+        if FRAMES_MICROS < off.abs() {
             return Err(format!("H13: segment {msn} is {off} us longer than listed"));
         }
         let begin = own.map(|run| run.begin).min().unwrap_or(0);

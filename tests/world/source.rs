@@ -104,7 +104,10 @@ impl Source {
                 camera.muted_until[usize::from(picture)] = now + millis;
                 self.stage.disturb(self.index, recovered + millis);
             }
-            Act::NoKeyframe { millis } => camera.frozen_until = now + millis,
+            Act::NoKeyframe { millis } => {
+                camera.frozen_until = now + millis;
+                self.stage.disturb(self.index, recovered + millis);
+            }
             Act::Jump { millis } => camera.jump(millis),
             Act::OddStamp { millis } => camera.make_one_odd(millis),
             Act::Format => camera.change_format(),
