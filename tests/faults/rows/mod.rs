@@ -1,5 +1,5 @@
 //! The fault matrix: one test or more for each row, one file for each family. The rows that need
-//! no process of its own (F11, F12, F13 and F37) are held in `src/rtmp/fault_tests.rs`, F35 and F36
+//! no process of their own (F11, F12, F13 and F37) are held in `src/rtmp/fault_tests.rs`, F35 and F36
 //! are the attack client's.
 
 use std::time::{Duration, Instant};
