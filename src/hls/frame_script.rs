@@ -275,7 +275,8 @@ impl Laws {
             }
             Cut::Init(init) => {
                 ensure(self.targets.is_some(), "targets first")?;
-                ensure(self.open.is_none(), "init between segments")?;
+                let between = self.open.as_ref().is_none_or(|open| open.gap);
+                ensure(between, "init between segments with media")?;
                 ensure(init.version == self.init + 1, "init versions rise by one")?;
                 self.init = init.version;
                 Ok(())
@@ -289,7 +290,8 @@ impl Laws {
     fn judge_open(&mut self, start: &super::SegmentStart) -> Result<(), String> {
         ensure(self.targets.is_some(), "targets first")?;
         ensure(self.open.is_none(), "one open segment")?;
-        ensure(start.init == self.init && self.init != 0, "the newest init (H39)")?;
+        let known = start.init == self.init || start.gap && start.init < self.init;
+        ensure(known && start.init != 0, "the newest init (H39)")?;
         let msn = self.next_msn.unwrap_or(start.msn);
         ensure(start.msn == msn, "media sequence rises by one")?;
         self.next_msn = Some(msn.next());

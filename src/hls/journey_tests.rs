@@ -358,3 +358,14 @@ fn a_change_of_format_is_hinted_before_its_first_part() {
     journey.take(&Step::Play { millis: 200 });
     assert!(!journey.last.expect("a playlist").contains("TYPE=MAP"));
 }
+
+// H84: the same where the pace of the new format is still to be learned.
+#[test]
+fn a_format_whose_pace_is_unknown_is_hinted_too() {
+    let mut journey =
+        Journey::new(Encoder { tracks: Tracks::Both, rate_millis: 23_976, gop: 1 }, 2);
+    journey.take(&Step::Play { millis: 167 });
+    journey.take(&Step::NewFormat);
+    journey.take(&Step::Play { millis: 100 });
+    assert!(journey.last.expect("a playlist").contains("init-2.mp4"));
+}

@@ -20,7 +20,9 @@ pub(super) struct Listing {
     targets: Option<Targets>,
     next_msn: MediaSeq,
     next_part: u64,
+    /// The newest, which may be of a run that is still to begin.
     init: Option<Arc<InitSegment>>,
+    init_in_force: u32,
     /// End of all that is listed.
     position: MediaTime,
     /// How much later than its media time the present run is dated, so that dates never go back
@@ -54,6 +56,7 @@ impl Listing {
             next_msn: first_msn,
             next_part: 1,
             init: None,
+            init_in_force: 0,
             position: MediaTime::ZERO,
             dated_later: MediaTime::ZERO,
             open: None,
@@ -73,6 +76,19 @@ impl Listing {
         out.push(Cut::Targets(targets));
     }
 
+    /// The next run has this format: an init segment that is new goes out now, so that it can be
+    /// hinted while the first part is being made (B.1; H84).
+    pub(super) fn announce(&mut self, format: &Arc<Format>, out: &mut Vec<Cut>) {
+        if self.init.as_ref().is_some_and(|init| init.format == *format) {
+            return;
+        }
+        let version = self.init.as_ref().map_or(1, |init| init.version + 1);
+        let bytes = fmp4::init_segment(format);
+        let init = Arc::new(InitSegment { version, format: Arc::clone(format), bytes });
+        out.push(Cut::Init(Arc::clone(&init)));
+        self.init = Some(init);
+    }
+
     /// A run begins at `start`: what is missing since the last one is listed as a gap, and a
     /// changed format gets its init segment.
     pub(super) fn begin(&mut self, format: &Arc<Format>, start: MediaTime, out: &mut Vec<Cut>) {
@@ -88,14 +104,8 @@ impl Listing {
             self.dated_later = (self.position + self.dated_later - start).max(MediaTime::ZERO);
         }
         self.position = start;
-        let known = self.init.as_ref().filter(|init| init.format == *format);
-        if known.is_none() {
-            let version = self.init.as_ref().map_or(1, |init| init.version + 1);
-            let bytes = fmp4::init_segment(format);
-            let init = Arc::new(InitSegment { version, format: Arc::clone(format), bytes });
-            out.push(Cut::Init(Arc::clone(&init)));
-            self.init = Some(init);
-        }
+        self.announce(format, out);
+        self.init_in_force = self.init.as_ref().map_or(0, |init| init.version);
         if let (Some(targets), 1) = (self.targets, self.next_part) {
             self.lead_in(targets);
         }
@@ -204,7 +214,7 @@ impl Listing {
             msn: self.next_msn,
             start: self.position,
             program_date_time: self.date(),
-            init: self.init.as_ref().map_or(0, |init| init.version),
+            init: self.init_in_force,
             discontinuity,
             gap,
         }));

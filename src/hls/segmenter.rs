@@ -177,6 +177,8 @@ impl Segmenter {
         self.state = State::Learning { held, pace };
         if known {
             self.cut_held(out);
+        } else if self.listing.targets().is_some() {
+            self.listing.announce(&frame.format, out);
         }
     }
 
