@@ -123,7 +123,27 @@ pub fn judge_matching(ledger: &mut Ledger, all: &[(&str, &Watched)]) {
 
 #[cfg(test)]
 mod tests {
-    use super::same_codec;
+    use super::*;
+    use crate::check::{Listed, Multivariant};
+
+    /// H62: a segment much shorter than the target says nothing of the peak; a whole one does.
+    #[test]
+    fn the_peak_is_that_of_longer_segments() {
+        let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=990000\nlive.m3u8\n";
+        let variant = Multivariant::parse(text).variants[0];
+        for (micros, breaks) in [(500_000, false), (1_000_000, true), (2_000_000, true)] {
+            let (mut ledger, mut watched) = (Ledger::default(), Watched::default());
+            let target = 2_000_000;
+            let length = usize::try_from(micros * 1_720_000 / 8_000_000).unwrap();
+            for (micros, bytes) in [(micros, vec![0; length]), (target, vec![0; 100_000])] {
+                let listed = Listed { url: "s.m4s", micros, target, ..Listed::default() };
+                watched.segment(&mut ledger, &listed, &bytes);
+            }
+            judge_variant(&mut ledger, "index.m3u8", &variant, &[&watched]);
+            let broken = ledger.findings().any(|finding| finding.rule == "H62");
+            assert_eq!(broken, breaks, "{micros}");
+        }
+    }
 
     /// H60: one format may have several names, and another format has none of them.
     #[test]

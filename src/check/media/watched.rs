@@ -17,6 +17,8 @@ pub struct Listed<'a> {
     pub msn: u64,
     /// Its stated length.
     pub micros: i64,
+    /// The target duration of its playlist.
+    pub target: i64,
     pub discontinuity: bool,
     /// Its date in microseconds.
     pub date: Option<i64>,
@@ -35,6 +37,7 @@ impl<'a> Listed<'a> {
             url,
             msn: segment.msn,
             micros: segment.micros(),
+            target: playlist.target(),
             discontinuity: segment.discontinuity,
             date: segment.date.and_then(wall_micros),
             bitrate: segment.bitrate,
@@ -168,7 +171,11 @@ impl Watched {
         let rate = bytes.saturating_mul(8_000_000) / micros;
         self.rates.bytes = self.rates.bytes.saturating_add(bytes);
         self.rates.micros = self.rates.micros.saturating_add(listed.micros);
-        self.rates.peak = self.rates.peak.max(rate);
+        // The peak is that of half a target and more (draft-pantos-hls-rfc8216bis 4.1): a short
+        // segment, as before a break, is little but its keyframe.
+        if listed.target <= listed.micros.saturating_mul(2) {
+            self.rates.peak = self.rates.peak.max(rate);
+        }
         if let Some(stated) = listed.bitrate {
             let real = rate / 1_000;
             let near = (real.saturating_mul(90)..=real.saturating_mul(110).saturating_add(100))
