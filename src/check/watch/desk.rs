@@ -110,7 +110,10 @@ impl Desk {
         let ask = Ask { gzip: true, ..Ask::get(&asked, time_max, PLAYLIST_BYTES_MAX) };
         let answer = self.client.fetch(&ask).await?;
         if answer.is_good() {
-            self.judge_good(&asked, &answer, kind, setting);
+            // It may have ended since the version that the setting is from.
+            let text = String::from_utf8_lossy(&answer.body);
+            let ended = setting.ended || text.lines().any(|line| line == "#EXT-X-ENDLIST");
+            self.judge_good(&asked, &answer, kind, Setting { ended, ..setting });
         }
         Ok(answer)
     }

@@ -250,6 +250,7 @@ impl Stage {
         }
         let kept = match asked.part {
             None if self.is(Fault::KeptForLong) => "max-age=60",
+            None if edge.ended => "max-age=12",
             None => "max-age=1",
             Some(_) => "max-age=12",
         };
