@@ -14,11 +14,11 @@ use ghostlight::testing::{
     fuzz, fuzz_check, fuzz_chunks, fuzz_http, fuzz_mp4, fuzz_rtmp, fuzz_tags,
 };
 
-type Target = fn(&[u8]);
+pub(super) type Target = fn(&[u8]);
 
 /// Folder of the corpus, its target, how many mutations an ordinary run tries, and what of
 /// `tests/rules.md` it is.
-const TARGETS: &[(&str, Target, u32, &[&str])] = &[
+pub(super) const TARGETS: &[(&str, Target, u32, &[&str])] = &[
     ("handshake", fuzz_rtmp::handshake, 300, &["Z1"]),
     ("wire", fuzz_rtmp::wire, 2_000, &["Z2"]),
     ("chunks", fuzz_chunks::chunks, 500, &["Z2"]),
