@@ -24,7 +24,9 @@ pub(super) struct Stream {
     /// Decode time of the first frame, and the end of the last.
     pub(super) start: i64,
     pub(super) end: i64,
+    /// When the first frame is shown, and when the last one has been.
     pub(super) first_shown: i64,
+    pub(super) shown_until: i64,
     pub(super) frames: usize,
     /// Ticks of a frame, on average.
     pub(super) frame: i64,
@@ -88,16 +90,20 @@ impl Stream {
         let independent: Vec<_> = samples().map(|sample| sample.is_independent(units)).collect();
         let number = |time: u64| i64::try_from(time).ok();
         let (start, end) = (number(first.time)?, number(runs.last()?.end_time())?);
-        let mut shown = None;
+        let (mut first_shown, mut shown_until) = (i64::MAX, i64::MIN);
         for run in runs {
             let mut at = number(run.time)?;
             for sample in &run.samples {
-                let here = at.checked_add(sample.offset)?;
-                shown = Some(shown.map_or(here, |first: i64| first.min(here)));
+                let shown = at.checked_add(sample.offset)?;
                 at = at.checked_add(i64::from(sample.duration))?;
+                first_shown = first_shown.min(shown);
+                shown_until = shown_until.max(at.checked_add(sample.offset)?);
             }
         }
         let frames = independent.len();
+        if frames == 0 {
+            return None;
+        }
         let whole: i64 = samples().map(|sample| i64::from(sample.duration)).sum();
         Some(Self {
             id: track.id,
@@ -105,7 +111,8 @@ impl Stream {
             scale: track.timescale.max(1),
             start,
             end,
-            first_shown: shown?,
+            first_shown,
+            shown_until,
             frames,
             frame: whole / i64::try_from(frames).ok()?.max(1),
             starts_independent: independent.first().copied().unwrap_or(false),
@@ -119,8 +126,9 @@ impl Stream {
         i64::try_from(micros).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
     }
 
-    /// What its frames add up to, in microseconds.
+    /// From the first frame shown to the end of the last, in microseconds. Decoding may begin
+    /// earlier: with a picture that stands still, or with pictures out of order.
     pub(super) fn length(&self) -> i64 {
-        self.micros(self.end.saturating_sub(self.start))
+        self.micros(self.shown_until.saturating_sub(self.first_shown))
     }
 }

@@ -245,6 +245,7 @@ impl<'a> Track<'a> {
             start,
             end: last + frame,
             first_shown: self.times.iter().map(|(_, shown)| *shown).min()?,
+            shown_until: self.times.iter().map(|(_, shown)| *shown).max()? + frame,
             frames: self.times.len(),
             frame,
             starts_independent: self.independent.first().copied().unwrap_or(false),

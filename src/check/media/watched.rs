@@ -178,8 +178,10 @@ impl Watched {
         }
         if let Some(stated) = listed.bitrate {
             let real = rate / 1_000;
-            let near = (real.saturating_mul(90)..=real.saturating_mul(110).saturating_add(100))
-                .contains(&stated.saturating_mul(100));
+            // What is stated is rounded to kilobits.
+            let (least, most) = (rate.saturating_mul(90) / 100, rate.saturating_mul(110) / 100);
+            let range = least.saturating_sub(1_000)..=most.saturating_add(1_000);
+            let near = range.contains(&stated.saturating_mul(1_000));
             ledger.expect("H33", near, || {
                 (format!("{stated} kbit/s are stated, it has {real}"), Place::url(listed.url))
             });
@@ -230,7 +232,7 @@ impl Watched {
         leading: &Stream,
         wrap: Option<i64>,
     ) {
-        let start = leading.micros(leading.start);
+        let start = leading.micros(leading.first_shown);
         if leading.kind == Kind::Video {
             self.rates.frames = self.rates.frames.saturating_add(leading.frames);
             self.rates.shown = self.rates.shown.saturating_add(leading.length());
@@ -252,11 +254,11 @@ impl Watched {
         let same = self.run.filter(|run| run.stream == leading.id);
         let mut run = same.unwrap_or(Run {
             stream: leading.id,
-            start: leading.start,
+            start: leading.first_shown,
             stated: 0,
             date: listed.date,
         });
-        let come = leading.start.saturating_sub(run.start);
+        let come = leading.first_shown.saturating_sub(run.start);
         let come = leading.micros(wrap.map_or(come, |wrap| come.rem_euclid(wrap)));
         if let (Some(date), Some(first)) = (listed.date, run.date) {
             let off = date.saturating_sub(first).saturating_sub(come);

@@ -91,18 +91,28 @@ pub(super) fn edits(time: u32) -> Vec<u8> {
     atom(b"edts", &[&full(b"elst", 0, 0, &[&words(&[1, 0, time, 0x1_0000])])])
 }
 
-fn run(track: u32, time: u64, lengths: &[u32], sizes: &[u32], key: bool, offset: u32) -> Vec<u8> {
-    let header = full(b"tfhd", 0, 0x2_0000, &[&words(&[track])]);
-    let time = full(b"tfdt", 1, 0, &[&time.to_be_bytes()]);
-    let count = u32::try_from(lengths.len()).expect("small");
-    let first = if key { 0x200_0000 } else { 0x101_0000 };
+/// The samples of a track: lengths, time from decoding to showing of the first, bytes of each.
+struct Samples<'a> {
+    track: u32,
+    time: u64,
+    lengths: &'a [u32],
+    late: u32,
+    size: u32,
+    key: bool,
+}
+
+fn run(samples: &Samples<'_>, offset: u32) -> Vec<u8> {
+    let header = full(b"tfhd", 0, 0x2_0000, &[&words(&[samples.track])]);
+    let time = full(b"tfdt", 1, 0, &[&samples.time.to_be_bytes()]);
+    let count = u32::try_from(samples.lengths.len()).expect("small");
     let mut fields = words(&[count, offset]);
-    for (index, (length, size)) in lengths.iter().zip(sizes).enumerate() {
-        let flags = if index == 0 { first } else { 0x101_0000 };
-        fields.extend(words(&[*length, *size, flags]));
+    for (index, length) in samples.lengths.iter().enumerate() {
+        let first = index == 0;
+        let flags = if first && samples.key { 0x200_0000 } else { 0x101_0000 };
+        let late = if first { samples.late } else { 0 };
+        fields.extend(words(&[*length, samples.size, flags, late]));
     }
-    let samples = full(b"trun", 0, 0x701, &[&fields]);
-    atom(b"traf", &[&header, &time, &samples])
+    atom(b"traf", &[&header, &time, &full(b"trun", 0, 0xf01, &[&fields])])
 }
 
 /// One unit of H.264 behind its length.
@@ -116,11 +126,20 @@ pub(super) fn part(half: u64, key: bool) -> Vec<u8> {
 }
 
 pub(super) fn fragment(video: u64, audio: u64, key: bool) -> Vec<u8> {
-    let (pictures, sounds) = ([3_000; 15], [1_000; 24]);
+    after_hole(0, video, audio, key)
+}
+
+/// A part after a hole of so many ticks: its first picture is decoded where the last one ended and
+/// shown where its segment begins.
+pub(super) fn after_hole(hole: u32, video: u64, audio: u64, key: bool) -> Vec<u8> {
+    let mut pictures = [3_000; 15];
+    pictures[0] += hole;
+    let video = Samples { track: 1, time: video, lengths: &pictures, late: hole, size: 13, key };
+    let lengths = [1_000; 24];
+    let audio = Samples { track: 2, time: audio, lengths: &lengths, late: 0, size: 6, key: true };
     let build = |at: u32| {
-        let first = run(1, video, &pictures, &[13; 15], key, at);
-        let second = run(2, audio, &sounds, &[6; 24], true, at + 13 * 15);
-        atom(b"moof", &[&full(b"mfhd", 0, 0, &[&words(&[1])]), &first, &second])
+        let runs = [run(&video, at), run(&audio, at + 13 * 15)].concat();
+        atom(b"moof", &[&full(b"mfhd", 0, 0, &[&words(&[1])]), &runs])
     };
     let size = u32::try_from(build(0).len()).expect("small") + 8;
     let mut media: Vec<u8> = (0..15).flat_map(|index| picture(key && index == 0)).collect();

@@ -1,4 +1,4 @@
-use super::movies::{Transport, atom, edits, fragment, init, part, patch, rename};
+use super::movies::{Transport, after_hole, atom, edits, fragment, init, part, patch, rename};
 use super::{assert_all_judged, misjudged};
 use crate::check::{Ledger, Listed, Multivariant, Watched, judge_matching, judge_variant};
 
@@ -187,6 +187,8 @@ pub(super) fn judge_good(ledger: &mut Ledger) {
     let mut holed = movie();
     holed.segments[3].refill(vec![(true, part(16, true))]);
     holed.segments[3].listed.holes = true;
+    let still = after_hole(45_000, 765_000, 432_000, true);
+    holed.segments[4].refill(vec![(true, still), (false, part(19, false))]);
     judge(ledger, &holed, &movie());
     let mut ledger_of_text = subtitles(SUBTITLES);
     ledger_of_text.looked("H63");
