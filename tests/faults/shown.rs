@@ -43,22 +43,22 @@ impl Shown {
 
     /// The number of the newest part that has media.
     pub(crate) fn last_part(&self) -> u64 {
-        let parts = self
+        let mut parts = self
             .text
             .lines()
             .filter(|line| line.starts_with("#EXT-X-PART:") && !line.contains("GAP=YES"));
-        let name = parts.last().and_then(|line| line.split("URI=\"p").nth(1));
+        let name = parts.next_back().and_then(|line| line.split("URI=\"p").nth(1));
         let number = name.and_then(|name| name.split('.').next()?.parse().ok());
         number.unwrap_or(0)
     }
 
     /// The number of the newest whole segment.
     pub(crate) fn last_segment(&self) -> u64 {
-        let whole = self
+        let mut whole = self
             .text
             .lines()
             .filter_map(|line| line.strip_prefix('s')?.strip_suffix(".m4s")?.parse().ok());
-        whole.last().unwrap_or_else(|| panic!("{}", self.text))
+        whole.next_back().unwrap_or_else(|| panic!("{}", self.text))
     }
 
     pub(crate) fn has_ended(&self) -> bool {
