@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::wire::{CHUNK_BYTES, COMMAND, Peer, USER_CONTROL, chunk, dial, message};
+use super::wire::{
+    CHUNK_BYTES, COMMAND, Peer, SET_CHUNK_SIZE, UNKNOWN, USER_CONTROL, chunk, dial, drip, message,
+};
 use super::{Crowd, KIB, Street, address, wide};
 use crate::stage::{PATIENCE, Setup};
 
@@ -27,18 +29,7 @@ fn slow_handshakes_end_in_time() {
         for number in 0..PEERS {
             peers.spawn(async move {
                 let mut io = dial(rtmp, address(number / PER_ADDRESS)).await.expect("room");
-                let start = Instant::now();
-                let mut drip = interval(TIME / 3);
-                let mut byte = [0];
-                loop {
-                    tokio::select! {
-                        read = io.read(&mut byte) => match read {
-                            Ok(0) | Err(_) => return start.elapsed(),
-                            Ok(_) => panic!("it answers one byte of a handshake"),
-                        },
-                        _ = drip.tick() => drop(io.write_all(&[3]).await),
-                    }
-                }
+                drip(&mut io, 3, TIME / 3).await
             });
         }
         peers.join_all().await.into_iter().max().expect("there were some")
@@ -54,9 +45,9 @@ fn expensive() -> Vec<u8> {
     const HALF: usize = 8 * 1_024;
     let almost = vec![0; HALF - 1];
     let size = u32::try_from(HALF).expect("small").to_be_bytes();
-    let mut bytes = chunk(2, 4, super::wire::SET_CHUNK_SIZE, &size);
+    let mut bytes = chunk(2, 4, SET_CHUNK_SIZE, &size);
     for id in 3..60 {
-        bytes.extend(chunk(id, 1, super::wire::UNKNOWN, &[0]));
+        bytes.extend(chunk(id, 1, UNKNOWN, &[0]));
     }
     for id in [60, 61] {
         bytes.extend(chunk(id, HALF, COMMAND, &almost));
@@ -191,14 +182,15 @@ fn the_encrypted_port_keeps_its_limits() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let rtmps = free.local_addr().expect("its address");
     drop(free);
-    let mut street = Street::with(
+    let mut street = Street::around(
         Setup::default()
             .env("GHOSTLIGHT_TLS_CERTIFICATE", &chain.to_string_lossy())
             .env("GHOSTLIGHT_TLS_KEY", &key.to_string_lossy())
             .env("GHOSTLIGHT_RTMP_TLS_LISTEN", &rtmps.to_string())
             .limit("tls_handshakes_max", &HANDSHAKES.to_string())
             .limit("tls_handshake_time_max", "3s")
-            .limit("rtmp_accepts_per_second_max", "5000"),
+            .limit("rtmp_accepts_per_second_max", "5000")
+            .start(),
     );
     street.under(async {
         for number in 0..PER_ADDRESS {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
 
-use super::wire::dial;
+use super::wire::{dial, drip};
 use super::{Crowd, Street, address};
 use crate::http::read_answer;
 use crate::stage::PATIENCE;
@@ -25,19 +25,8 @@ fn slow_heads_end_in_time() {
         for number in 0..VIEWERS {
             viewers.spawn(async move {
                 let mut io = dial(http, address(number)).await.expect("room");
-                let start = Instant::now();
                 io.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.expect("sent");
-                let mut drip = interval(TIME / 3);
-                let mut rest = [0; 1_024];
-                loop {
-                    tokio::select! {
-                        read = io.read(&mut rest) => match read {
-                            Ok(0) | Err(_) => return start.elapsed(),
-                            Ok(_) => {}
-                        },
-                        _ = drip.tick() => drop(io.write_all(b"a").await),
-                    }
-                }
+                drip(&mut io, b'a', TIME / 3).await
             });
         }
         viewers.join_all().await.into_iter().max().expect("there were some")

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::http::Http;
 use crate::neighbours::{Neighbours, PART_LATE_MAX, find_playlist, next_part};
-use crate::stage::{Setup, Stage};
+use crate::stage::Stage;
 
 const KIB: u64 = 1_024;
 const MIB: u64 = 1_024 * KIB;
@@ -39,7 +39,8 @@ struct Crowd {
     held: u64,
 }
 
-/// Bytes that the server may hold at its worst moment.
+/// Bytes that the server may hold at its worst moment. The README says what the limits allow; this
+/// is tighter, since it counts what an attack has brought.
 const fn memory_max(crowd: Crowd) -> u64 {
     /// The program, its runtime, its database, and what its allocator keeps of what was freed.
     const SERVER: u64 = 48 * MIB;
@@ -79,12 +80,10 @@ struct Street {
 
 impl Street {
     fn open(limits: &[(&str, &str)]) -> Self {
-        let setup = Setup::default();
-        Self::with(limits.iter().fold(setup, |setup, (name, value)| setup.limit(name, value)))
+        Self::around(Stage::start(limits))
     }
 
-    fn with(setup: Setup) -> Self {
-        let stage = setup.start();
+    fn around(stage: Stage) -> Self {
         Self { neighbours: Neighbours::start(&stage), stage }
     }
 

@@ -21,10 +21,11 @@ fn a_storm_of_refusals_delays_nobody() {
     const SECONDS: usize = 3;
     const CLOSES_AFTER: Duration = Duration::from_secs(12);
     let closing = SystemClock::new().now().wall + CLOSES_AFTER;
-    let mut street = Street::with(
+    let mut street = Street::around(
         Setup::default()
             .env("GHOSTLIGHT_SUNSET_PUBLISH_CLOSE_AT", &closing.to_string())
-            .limit("rtmp_accepts_per_second_max", "5000"),
+            .limit("rtmp_accepts_per_second_max", "5000")
+            .start(),
     );
     let (rtmp, key) = (street.stage.rtmp, street.stage.key("late"));
     let rest = SystemClock::new().now().wall.until(closing);

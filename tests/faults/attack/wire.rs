@@ -2,10 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::stage::PATIENCE;
 
@@ -94,6 +95,23 @@ pub(super) async fn dial(to: SocketAddr, from: Ipv4Addr) -> io::Result<TcpStream
     let stream = socket.connect(to).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Sends one byte now and then until the server closes, and answers how long that took.
+pub(super) async fn drip(io: &mut TcpStream, byte: u8, pause: Duration) -> Duration {
+    let start = Instant::now();
+    let mut every = interval(pause);
+    let mut answer = [0; 1_024];
+    loop {
+        tokio::select! {
+            read = io.read(&mut answer) => match read {
+                Ok(0) | Err(_) => return start.elapsed(),
+                Ok(_) => {}
+            },
+            // A server that has closed is heard of by the read.
+            _ = every.tick() => drop(io.write_all(&[byte]).await),
+        }
+    }
 }
 
 /// An RTMP peer behind its handshake.
