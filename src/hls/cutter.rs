@@ -164,7 +164,7 @@ impl Cutter {
                 .then(|| self.companion_until().max(self.part_start + self.frame_ticks())),
         };
         if let Some(end) = end {
-            self.close_part(end.min(self.part_start + self.bounds.part_max), listing, out);
+            self.close_part(end.min(self.latest()), listing, out);
         }
         listing.close(out);
     }
@@ -209,13 +209,12 @@ impl Cutter {
     ) {
         let now = frame.dts.to_ticks(self.timescale);
         while self.part_start + 2 * self.bounds.part_max < now {
-            self.close_part(self.part_start + self.bounds.part_max, listing, out);
-            self.close_full_segment(listing, out);
+            self.close_full_part(self.latest(), listing, out);
         }
         if self.is_overfull(frame) {
             let newest = self.reference_lane().newest();
             let end = newest.map_or(now, |newest| now.max(newest + self.frame_ticks()));
-            self.close_part(end.min(self.part_start + self.bounds.part_max), listing, out);
+            self.close_part(end.min(self.latest()), listing, out);
             // The part may be too short for any place but the last of its segment (H74).
             self.close_segment(listing, out);
         }
@@ -225,30 +224,29 @@ impl Cutter {
     /// Closes parts until a reference frame at `at` fits the open one.
     fn advance(&mut self, at: i64, listing: &mut Listing, out: &mut Vec<Cut>) {
         loop {
-            let latest = self.part_start + self.bounds.part_max;
+            let latest = self.latest();
             let empty = self.reference_lane().is_empty();
             let room = if empty { 0 } else { self.frame_ticks() / 2 };
             if at + room <= latest && (at < latest || !empty) {
                 return;
             }
             let earliest = if empty { latest } else { self.part_start + self.bounds.part_min };
-            self.close_part(at.clamp(earliest, latest), listing, out);
-            self.close_full_segment(listing, out);
+            self.close_full_part(at.clamp(earliest.min(latest), latest), listing, out);
         }
     }
 
     /// With the frame at `at` the open part may be complete, or its segment.
     fn close_at_once(&mut self, at: i64, listing: &mut Listing, out: &mut Vec<Cut>) {
         let frame = self.frame_ticks();
-        let latest = self.part_start + self.bounds.part_max;
+        let latest = self.latest();
         let end = (at + frame).min(latest);
         let foreseen = self.keyframes.next_is_keyframe() && self.would_cut(end);
         // One more frame would cross the part target by more than its jitter.
         let full = latest < at + frame + frame / 2;
         if full {
-            let end = if foreseen { end } else { end.max(self.part_start + self.bounds.part_min) };
-            self.close_part(end, listing, out);
-            self.close_full_segment(listing, out);
+            let least = (self.part_start + self.bounds.part_min).min(latest);
+            let end = if foreseen { end } else { end.max(least) };
+            self.close_full_part(end, listing, out);
         } else if foreseen {
             self.close_part(end, listing, out);
         }
@@ -274,18 +272,39 @@ impl Cutter {
         nearest || self.bounds.segment_max < length.saturating_add(gop)
     }
 
+    /// Where the open part ends at the latest: at the part target, and with its segment.
+    fn latest(&self) -> i64 {
+        (self.part_start + self.bounds.part_max).min(self.segment_start + self.bounds.segment_max)
+    }
+
+    /// Lists the open part, and closes its segment with it if that is full. One shorter than a part
+    /// may be is the last of its segment (H74).
+    fn close_full_part(&mut self, end: i64, listing: &mut Listing, out: &mut Vec<Cut>) {
+        let start = self.part_start;
+        self.close_part(end, listing, out);
+        if self.part_start - start < self.bounds.part_min || self.segment_is_full() {
+            self.close_segment(listing, out);
+        }
+    }
+
     /// The segment has no room for another part, or, without keyframes to wait for, is as near
     /// to the length aimed at as it gets. With video this is a GOP longer than the target: the
-    /// next segment starts without a keyframe (R24).
-    fn close_full_segment(&mut self, listing: &mut Listing, out: &mut Vec<Cut>) {
+    /// next segment starts without a keyframe (R24). Where one should come before the segment must
+    /// end, a shorter part still has room.
+    fn segment_is_full(&self) -> bool {
         let length = self.part_start - self.segment_start;
         let part = self.bounds.part_max;
-        let near = match self.reference {
-            TrackKind::Video => false,
-            TrackKind::Audio => 2 * self.bounds.segment_aim < 2 * length + part,
-        };
-        if near || self.bounds.segment_max < length + part {
-            self.close_segment(listing, out);
+        match self.reference {
+            TrackKind::Video => {
+                let end = self.segment_start + self.bounds.segment_max;
+                let next = self.keyframes.next(self.frame_ticks());
+                let foreseen = next.is_some_and(|at| self.part_start < at && at <= end);
+                !foreseen && self.bounds.segment_max < length + part
+            }
+            TrackKind::Audio => {
+                2 * self.bounds.segment_aim < 2 * length + part
+                    || self.bounds.segment_max < length + part
+            }
         }
     }
 
@@ -321,6 +340,10 @@ impl Cutter {
             self.stored.push(Stored { track, run, dts, payload });
         }
         let until = MediaTime::from_ticks(end, self.timescale);
+        if bytes.is_none() {
+            self.video.skip_to(until.to_ticks(VIDEO_TIMESCALE));
+            self.audio.skip_to(until.to_ticks(self.audio_timescale));
+        }
         listing.part(until, std::mem::take(&mut self.independent), bytes, out);
         self.part_start = end;
     }

@@ -331,7 +331,16 @@ impl Laws {
         }
         open.length = open.length + part.duration;
         self.position = Some(part.start + part.duration);
-        if part.gap { Ok(()) } else { self.judge_samples(part) }
+        if !part.gap {
+            return self.judge_samples(part);
+        }
+        // What is missing takes its time on both tracks.
+        let end = part.start + part.duration;
+        for (promised, timescale) in self.promised.iter_mut().zip([VIDEO_TIMESCALE, AUDIO_RATE]) {
+            let end = u64::try_from(end.to_ticks(timescale)).unwrap_or(0);
+            *promised = promised.map(|promised| promised.max(end));
+        }
+        Ok(())
     }
 
     fn judge_samples(&mut self, part: &Part) -> Result<(), String> {

@@ -55,8 +55,8 @@ struct Journey {
     segmenter: Segmenter,
     window: Window,
     cuts: Vec<Cut>,
-    /// Looks at the media of what is listed. After a hole the first picture stands from where the
-    /// last one ended, before its segment begins, so it stays away where holes are.
+    /// Looks at the media of what is listed, where nothing breaks: before a break the last picture
+    /// of a slow stream is a frame off.
     player: Option<Player>,
     last: Option<String>,
     deltas: usize,
@@ -368,4 +368,15 @@ fn a_format_whose_pace_is_unknown_is_hinted_too() {
     journey.take(&Step::NewFormat);
     journey.take(&Step::Play { millis: 100 });
     assert!(journey.last.expect("a playlist").contains("init-2.mp4"));
+}
+
+// H13, H14, H52: media that is listed as missing is not spanned by the sample after it as well.
+#[test]
+fn a_hole_in_everything_is_listed_once() {
+    let mut journey =
+        Journey::new(Encoder { tracks: Tracks::Both, rate_millis: 25_000, gop: 1 }, 30);
+    journey.take(&Step::Play { millis: 100 });
+    journey.take(&Step::Hole { millis: 1_190 });
+    journey.take(&Step::Play { millis: 304 });
+    journey.finish();
 }

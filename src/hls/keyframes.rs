@@ -53,6 +53,13 @@ impl Keyframes {
         stated.or(ending.max(self.newest_gop()))
     }
 
+    /// When the next keyframe should come, in ticks: as far from the newest as the encoder said, or
+    /// as the newest was from the one before it.
+    pub(super) fn next(&self, frame: i64) -> Option<i64> {
+        let stated = self.stated.map(|frames| frame.saturating_mul(i64::from(frames)));
+        Some(self.newest?.saturating_add(stated.or(self.newest_gop())?))
+    }
+
     /// Whether the very next frame should be a keyframe: the encoder said so, or did so twice.
     pub(super) fn next_is_keyframe(&self) -> bool {
         let repeated = self.whole.filter(|_| self.regular).map(|(_, frames)| frames);

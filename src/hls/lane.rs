@@ -72,6 +72,11 @@ impl Lane {
         Some((run, end))
     }
 
+    /// Up to `end`, in ticks, media is listed as missing: the next sample does not span it.
+    pub(super) fn skip_to(&mut self, end: i64) {
+        self.promised = self.promised.map(|promised| promised.max(end));
+    }
+
     /// The frames of a part that was written leave, in the order of its samples.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Arc<Frame>> + '_ {
         self.bytes = 0;

@@ -318,3 +318,29 @@ fn the_payloads_of_a_part_are_named() {
     }
     assert!(named > 5, "{named} of {}", frames.len());
 }
+
+#[test]
+fn a_segment_waits_for_its_keyframe_with_a_shorter_part() {
+    // H54, H74: keyframes a little farther apart than the target, and no room for a whole part.
+    for (frame, gop, part_millis) in [(20, 101, 500), (40, 60, 250)] {
+        let script: Vec<String> = (0..8)
+            .map(|n| {
+                let frames = n * gop..(n + 1) * gop;
+                let words = words("p", frames.skip(1).map(|at| at * frame));
+                format!("I@{} {words}", n * gop * frame)
+            })
+            .collect();
+        let settings =
+            Settings { part_target: Duration::from_millis(part_millis), ..Settings::default() };
+        let cuts = cuts(&settings, &Limits::default(), &parse(VIDEO, &script.join(" ")));
+        laws(&cuts).expect("lawful");
+        let begins = cuts.windows(2).filter_map(|pair| match pair {
+            [Cut::Open(_), Cut::Part(part)] => Some((part.start, part.independent)),
+            _ => None,
+        });
+        // The first interval is known when it is over.
+        let known = MediaTime::from_millis(2 * gop * frame);
+        let begins: Vec<_> = begins.filter(|(start, _)| known <= *start).collect();
+        assert!(begins.len() >= 5 && begins.iter().all(|(_, alone)| *alone), "{}", text(&cuts));
+    }
+}
