@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl Server {
         let serving = async move {
             conn::serve(stream, LowWater::default(), peer, &shared.context, &stop).await
         };
-        self.attend(guest, serving);
+        self.attend(guest, Box::pin(serving));
     }
 
     fn open(
@@ -114,7 +115,7 @@ impl Server {
         tune(&stream, self.shared.context.limits.ingest_silence_max);
         let (shared, stop, peer) = (self.shared.clone(), stop.clone(), guest.peer);
         let serving = async move { shared.serve(stream, peer, tls, &stop).await };
-        self.attend(guest, serving);
+        self.attend(guest, Box::pin(serving));
     }
 
     /// A place for a connection, unless there is none.
@@ -132,7 +133,8 @@ impl Server {
         }
     }
 
-    fn attend(&self, guest: Guest, serving: impl Future<Output = Ended> + Send + 'static) {
+    /// `serving` is boxed: a future that waits for another one would hold it twice.
+    fn attend(&self, guest: Guest, serving: Pin<Box<dyn Future<Output = Ended> + Send>>) {
         let shared = self.shared.clone();
         let Guest { peer, slot, since } = guest;
         let span = tracing::info_span!("conn", id = %peer.id);
