@@ -32,8 +32,9 @@ const COUNTED_SECONDS: u32 = 20;
 
 /// All bytes of a frame that are not its payload: the `Arc<Frame>` and the tag's header.
 const BESIDE_PAYLOAD_BYTES_MAX: u64 = 96;
-/// The part's bytes and its `Arc<Part>`, and the lists of its samples.
-const PART_ALLOCATIONS_MAX: u64 = 7;
+/// The part's bytes and the count of who shares them (the ring is the first), its `Arc<Part>`, and
+/// the lists of its samples.
+const PART_ALLOCATIONS_MAX: u64 = 8;
 const BESIDE_PART_BYTES_MAX: u64 = 1_000;
 
 /// What a stretch of media cost.

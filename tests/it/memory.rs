@@ -162,9 +162,15 @@ fn a_viewer_at_its_limit_costs_what_the_limits_say() {
     service.metric("ghostlight_http_held_requests");
     let before = service.resident_bytes();
     open.extend((PEERS_FEW..PEERS_MANY).map(|_| viewer()));
-    // Who is answered now came after them, and they were read before.
-    service.metric("ghostlight_http_held_requests");
-    let each = service.resident_bytes().saturating_sub(before) / (PEERS_MANY - PEERS_FEW);
     let (least, most) = (limits.request_head_bytes_max / 2, limits.request_bytes_max());
+    let each = || service.resident_bytes().saturating_sub(before) / (PEERS_MANY - PEERS_FEW);
+    // On a busy machine they are not read at once.
+    for _ in 0..200 {
+        if least <= each() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let each = each();
     assert!((least..=most).contains(&each), "{each} bytes each, {most} allowed");
 }
