@@ -194,7 +194,10 @@ impl Client {
         // A kept connection may have been closed by the other side meanwhile; a new one is not.
         while let Some(sender) = self.take_idle(&origin) {
             match self.exchange_on(sender, ask, &origin).await {
-                Err(FetchError::Http(error)) if error.is_canceled() || error.is_closed() => {}
+                Err(FetchError::Http(error))
+                    if error.is_canceled()
+                        || error.is_closed()
+                        || error.is_incomplete_message() => {}
                 done => return done,
             }
         }

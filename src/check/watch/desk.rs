@@ -158,7 +158,8 @@ impl Desk {
         self.remember(&piece.place, &answer);
         if let (Some((start, end)), true) = (piece.place.range, answer.is_good()) {
             let right = answer.status == StatusCode::PARTIAL_CONTENT
-                && u64::try_from(answer.body.len()).is_ok_and(|length| start + length == end);
+                && u64::try_from(answer.body.len())
+                    .is_ok_and(|length| start.checked_add(length) == Some(end));
             self.judge(address, |scale| {
                 scale.weigh("H113", right, || {
                     let (status, bytes) = (answer.status, answer.body.len());

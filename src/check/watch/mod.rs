@@ -1,6 +1,6 @@
 //! The shell around the judges: looks at a stream over HTTP as a player would, probes how the
 //! server answers, and reports. One watch finds the playlists, follows each, and ends in time. Read
-//! [`watch`] first.
+//! [`watch()`] first.
 
 mod address;
 mod answers;

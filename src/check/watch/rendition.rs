@@ -133,9 +133,10 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn of(address: &Address, answer: Answer) -> Self {
+    /// What it names lies beside where it came from, after redirects (RFC 3986 5.1.3).
+    fn of(answer: Answer) -> Self {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let view = View::of(address, &text);
+        let view = View::of(&answer.address, &text);
         Self { body: answer.body, text, view, times: answer.times }
     }
 }
@@ -215,7 +216,7 @@ impl Follower {
         let skip = view.filter(|view| delta && view.can_skip_until.is_some());
         let query = query(want, skip);
         let Some(answer) = self.ask(&query, want, before.as_deref()).await else { return false };
-        let now = Arrival::of(&self.rendition.address, answer);
+        let now = Arrival::of(answer);
         self.weigh_answer(want, before.as_deref(), &now);
         if let (Some(skip), Some(before)) = (skip, &before) {
             return self.take_delta(want, before, skip.can_skip(), now).await;
@@ -350,7 +351,7 @@ impl Follower {
         }
         let query = query(want, None);
         let Some(whole) = self.ask(&query, want, Some(before)).await else { return false };
-        let whole = Arrival { times: delta.times, ..Arrival::of(&self.rendition.address, whole) };
+        let whole = Arrival { times: delta.times, ..Arrival::of(whole) };
         self.weigh_whole(&whole.view);
         if (whole.view.edge, whole.view.first) == (delta.view.edge, delta.view.first) {
             self.rendition.judge_delta(&before.text, &delta.text, &whole.text);
@@ -441,8 +442,8 @@ pub(super) fn held(
     match part {
         None => scale.weigh("H91", now.reaches(msn, 0), said),
         // The segment ended before this part, which is then the first of the next (6.2.5.2).
-        Some(part) if edge.msn == msn + 1 && now.parts_of_last <= part => {
-            scale.weigh("H93", now.reaches(msn + 1, 0), said);
+        Some(part) if edge.msn == msn.saturating_add(1) && now.parts_of_last <= part => {
+            scale.weigh("H93", now.reaches(msn.saturating_add(1), 0), said);
         }
         Some(part) => scale.weigh("H92", now.reaches(msn, part), said),
     }
