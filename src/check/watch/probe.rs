@@ -65,8 +65,12 @@ impl Prober {
             self.answers().await;
             self.waits().await;
         }
-        self.head().await;
-        self.nobody().await;
+        // What only those promise who offer low latency is not asked of others.
+        let offers = version.view.can_block || version.view.can_skip_until.is_some();
+        if offers {
+            self.head().await;
+            self.nobody().await;
+        }
         self.ranges().await;
         self.init_again().await;
         for _ in 0..ROUNDS {
@@ -75,7 +79,9 @@ impl Prober {
         }
         let ended = |version: &Option<Arc<Version>>| version.as_ref().is_some_and(|v| v.view.ended);
         let last = latest.wait_for(ended).await.map(|version| (*version).clone());
-        if let Ok(Some(last)) = last {
+        if let Ok(Some(last)) = last
+            && offers
+        {
             self.after_the_end(&last).await;
         }
     }
@@ -116,7 +122,7 @@ impl Prober {
 
     fn read(&self, answer: &Answer) -> View {
         let text = String::from_utf8_lossy(&answer.body);
-        let view = View::of(&self.rendition.address, &text);
+        let view = View::of(&answer.address, &text);
         if view.skipped == 0 {
             self.rendition.shelve(&view, &text);
         }
@@ -148,7 +154,7 @@ impl Prober {
         for value in BAD_VALUES {
             self.refused("H99", &format!("_HLS_msn={value}")).await;
         }
-        let far = version.view.edge.msn + FAR_SEGMENTS;
+        let far = version.view.edge.msn.saturating_add(FAR_SEGMENTS);
         self.refused("H94", &format!("_HLS_msn={far}")).await;
         let Some(target) = version.view.part_target.filter(|target| !target.is_zero()) else {
             return;
@@ -160,7 +166,7 @@ impl Prober {
         let Some(View { edge, .. }) = self.fresh().await else { return };
         // Of the segment after the open one, which may turn at any moment: past the last part of
         // a whole segment is the first of the next (6.2.5.2), and no mistake.
-        let (msn, part) = (edge.msn + 1, limit.saturating_add(FAR_PARTS));
+        let (msn, part) = (edge.msn.saturating_add(1), limit.saturating_add(FAR_PARTS));
         self.refused("H95", &format!("_HLS_msn={msn}&_HLS_part={part}")).await;
     }
 
@@ -200,7 +206,7 @@ impl Prober {
     /// H91, H93 and H104: what is waited for, however it is asked.
     async fn waits(&self) {
         let Some(view) = self.fresh().await else { return };
-        let coming = view.edge.msn + 1;
+        let coming = view.edge.msn.saturating_add(1);
         self.waited("H91", &format!("_HLS_msn={coming}"), (coming, None)).await;
         let Some(view) = self.fresh().await else { return };
         if 0 < view.parts_of_last && 0 < view.edge.msn {
@@ -390,7 +396,7 @@ impl Prober {
 
     /// H30: after the end directives are ignored.
     async fn after_the_end(&self, last: &Version) {
-        let far = last.view.edge.msn + FAR_SEGMENTS;
+        let far = last.view.edge.msn.saturating_add(FAR_SEGMENTS);
         for query in [format!("_HLS_msn={far}&_HLS_part=1"), "_HLS_part=1".to_owned()] {
             let Some(answer) = self.ask(&query).await else { return };
             let waited = answer.times.waited();
