@@ -64,6 +64,8 @@ pub(super) fn judge<'a>(
 ) -> Vec<Run<'a>> {
     let mut runs = Vec::new();
     let mut left = SAMPLES_MAX;
+    // Samples may overlap; those of honest media do not.
+    let mut bytes_left = bytes.len();
     let mut end = 0;
     for atom in atoms(bytes, 0) {
         end = atom.end;
@@ -71,9 +73,9 @@ pub(super) fn judge<'a>(
             continue;
         }
         for traf in atom.children().filter(|child| child.kind == b"traf") {
-            let mut reader = Fragment { ledger, url, bytes, moof: atom, traf, left };
+            let mut reader = Fragment { ledger, url, bytes, moof: atom, traf, left, bytes_left };
             runs.extend(reader.run(init));
-            left = reader.left;
+            (left, bytes_left) = (reader.left, reader.bytes_left);
         }
     }
     let whole = end == bytes.len();
@@ -91,6 +93,7 @@ struct Fragment<'a, 'l> {
     moof: Atom<'a>,
     traf: Atom<'a>,
     left: usize,
+    bytes_left: usize,
 }
 
 impl<'a> Fragment<'a, '_> {
@@ -169,6 +172,7 @@ impl<'a> Fragment<'a, '_> {
             let own = first.filter(|_| index == 0).unwrap_or(own);
             let offset =
                 if version == 0 { i64::from(offset) } else { i64::from(offset.cast_signed()) };
+            self.bytes_left = self.bytes_left.checked_sub(size)?;
             let end = next.checked_add(size)?;
             let data = self.bytes.get(*next..end)?;
             *next = end;

@@ -133,6 +133,10 @@ impl<'a> Reader<'a> {
             Some(_) => {}
         }
         track.counter = Some(counter);
+        // Neither sound nor picture: comes when it likes, and perhaps in another form.
+        if track.kind() == Kind::Other {
+            return Some(());
+        }
         if !starts {
             track.push(rest.0);
             return Some(());

@@ -86,16 +86,20 @@ fn frame_rate(ledger: &mut Ledger, variant: &Variant<'_>, seen: Rates, place: &d
 fn rates(ledger: &mut Ledger, variant: &Variant<'_>, all: &[&Watched], place: &dyn Fn() -> Place) {
     let stated = |name| variant.attribute(name).and_then(|rate| rate.parse::<u64>().ok());
     let seen = || all.iter().map(|watched| watched.rates).filter(|rates| rates.micros > 0);
-    let peak: u64 = seen().map(|rates| rates.peak).fold(0, u64::saturating_add);
+    // One of a group plays beside the variant (authoring specification 9.13).
+    let together = |rate: fn(Rates) -> u64| {
+        let mut rates = seen().map(rate);
+        rates.next().unwrap_or(0).saturating_add(rates.max().unwrap_or(0))
+    };
+    let peak = together(|rates| rates.peak);
     if let Some(most) = stated("BANDWIDTH").filter(|_| peak > 0) {
         ledger.expect("H62", peak.saturating_mul(100) < most.saturating_mul(125), || {
             (format!("a segment has {peak} bit/s, BANDWIDTH is {most}"), place())
         });
     }
-    let average = seen().map(|rates| {
+    let average = together(|rates| {
         rates.bytes.saturating_mul(8_000_000) / u64::try_from(rates.micros).unwrap_or(1).max(1)
     });
-    let average = average.fold(0, u64::saturating_add);
     let long = seen().all(|rates| rates.micros >= AVERAGE_MICROS);
     if let Some(most) = stated("AVERAGE-BANDWIDTH").filter(|_| average > 0 && long) {
         ledger.expect("H62", average.saturating_mul(100) < most.saturating_mul(110), || {
