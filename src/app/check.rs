@@ -1,7 +1,7 @@
 //! `ghostlight check`: watches a stream, ours or anybody's, and says which rules it keeps.
 
 use std::fs;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +80,13 @@ pub(super) async fn run(
     colour: bool,
     stop: CancellationToken,
 ) -> anyhow::Result<Checked> {
+    // Before the watch, which would be lost.
+    let junit = args.junit.as_ref().map(|file| {
+        fs::File::create(file)
+            .with_context(|| file.display().to_string())
+            .map(|opened| (file, opened))
+    });
+    let junit = junit.transpose()?;
     let time = Duration::from_secs(args.seconds);
     let settings = Settings { address: args.address, time };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -99,8 +106,9 @@ pub(super) async fn run(
     };
     bar.finish_and_clear();
     let report = Report::new(&watched?, &args.rules);
-    if let Some(file) = &args.junit {
-        fs::write(file, report.junit()).with_context(|| file.display().to_string())?;
+    if let Some((file, mut opened)) = junit {
+        let written = opened.write_all(report.junit().as_bytes());
+        written.with_context(|| file.display().to_string())?;
     }
     let text = if args.json { format!("{:#}\n", report.json()) } else { report.text(colour) };
     Ok(Checked { text, broken: report.is_broken() })
