@@ -14,6 +14,9 @@ const WAITING_BYTES_MAX: usize = 1024 * 1024;
 /// How long the end of the process waits for them.
 const END_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// How long a pipe that is full, and does not wait by itself, is left alone.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
+
 /// A process has one log, and so one count of what it lost.
 static LOST: LazyLock<Counter> = LazyLock::new(Counter::default);
 
@@ -135,6 +138,10 @@ impl<W: Write> Writer<W> {
             match self.out.write(rest) {
                 Ok(written @ 1..) => rest = rest.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A pipe that somebody else made so, and that is full: this thread is here to wait.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    thread::sleep(FULL_PAUSE)
+                }
                 Ok(0) | Err(_) => break,
             }
         }
