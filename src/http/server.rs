@@ -250,8 +250,9 @@ fn report(ended: &Ended, metrics: &Metrics) {
 
 fn prepare(io: &TcpStream, limits: &Limits) -> io::Result<()> {
     io.set_nodelay(true)?;
-    // A viewer who vanished acknowledges nothing and says nothing either; who reads slowly meets
-    // the watchdog long before this (W2).
+    // A viewer who vanished acknowledges nothing and says nothing either. Who reads slowly meets the
+    // watchdog long before this; who reads nothing at all of the last bytes, which the kernel holds,
+    // meets this (W2).
     SockRef::from(io).set_tcp_user_timeout(Some(limits.send_stall_max * VANISHED_STALLS))?;
     // The kernel books twice what it is told, for its own bookkeeping.
     SockRef::from(io).set_send_buffer_size(SEND_BUFFER_BYTES / 2)

@@ -85,7 +85,9 @@ impl<S> Inflow<S> {
 
     /// What is to be read before any further byte of the connection.
     pub(super) fn set_prefix(&mut self, prefix: Bytes) {
-        self.tap.prefix = prefix;
+        // What is left of an earlier one lies behind it.
+        let left = std::mem::take(&mut self.tap.prefix);
+        self.tap.prefix = if left.is_empty() { prefix } else { [prefix, left].concat().into() };
     }
 }
 
