@@ -32,7 +32,8 @@ const READ_BYTES: usize = 32 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 /// While media flows, reads do the ticks: the timer lets them come first.
 const TICK_SLACK: Duration = Duration::from_millis(50);
-/// What lies in the socket is read after this long, however little it is.
+/// At the first tick after this long without a read, what lies in the socket is read, however
+/// little it is.
 const LINGERING_MAX: Duration = Duration::from_millis(40);
 /// Waking so late is no busy moment: the process was stopped, or its machine.
 const OVERSLEEP_MIN: Duration = Duration::from_secs(2);
@@ -206,7 +207,7 @@ where
         self.input.reserve(if publishing { READ_BYTES } else { READ_BYTES_SMALL });
         tokio::select! {
             biased;
-            () = stop.cancelled(), if !publishing => Wake::Stop,
+            () = stop.cancelled(), if !publishing && self.leaving_until.is_none() => Wake::Stop,
             sent = self.outbox.send_some(), if !self.outbox.is_empty() => Wake::Sent(sent),
             () = &mut self.timer, if self.timer_at.is_some() => Wake::Time,
             read = self.reader.read_buf(&mut self.input), if !paused => Wake::Read(read),
@@ -310,7 +311,7 @@ where
             }
             Event::Metadata(_) | Event::Video { .. } | Event::Audio { .. } => {
                 if let Event::Video { body, .. } = &event {
-                    self.appetite.note_picture(body.len());
+                    self.appetite.note_video(body);
                 }
                 if let Some(publishing) = &mut self.publishing {
                     publishing.handle_event(event, now, self.context).await?;
@@ -409,6 +410,7 @@ where
     /// Ends the publication, tells the peer, and closes so that it can read what it was told:
     /// closing with unread bytes would make the kernel throw the text away.
     async fn close(mut self, cause: Cause) -> Ended {
+        self.low_water.set(1);
         let now = self.context.clock.now().mono;
         let left = matches!(cause, Cause::Left | Cause::Broken(_) | Cause::PublishTimeout);
         let cause = if left && self.finished { Cause::Finished } else { cause };

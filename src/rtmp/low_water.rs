@@ -115,7 +115,20 @@ pub(super) struct Appetite {
 }
 
 impl Appetite {
-    pub(super) fn note_picture(&mut self, bytes: usize) {
+    /// Takes the body of a video message: pictures count, a configuration or an end does not (FLV
+    /// E.4.3.1; Enhanced RTMP v2, "Extended VideoTagHeader").
+    pub(super) fn note_video(&mut self, body: &[u8]) {
+        let coded = match body {
+            [first, ..] if first & 0x80 != 0 => matches!(first & 0x0f, 1 | 3),
+            [first, kind, ..] => first & 0x0f != 7 || *kind == 1,
+            _ => false,
+        };
+        if coded {
+            self.note_picture(body.len());
+        }
+    }
+
+    fn note_picture(&mut self, bytes: usize) {
         let grown = self.small_picture_bytes + self.small_picture_bytes / 8 + 1;
         let first = self.small_picture_bytes == 0;
         self.small_picture_bytes = if first { bytes } else { bytes.min(grown) };
@@ -163,6 +176,19 @@ mod tests {
             appetite.note_picture(9_000);
         }
         assert_eq!(appetite.bytes(None), SOUND_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_configuration_is_no_picture() {
+        let mut appetite = Appetite::default();
+        appetite.note_video(&[0x17; 9_000]);
+        appetite.note_video(&[[0x17, 1].as_slice(), &[0; 9_000]].concat());
+        for other in [&[0x17, 0, 0, 0, 0, 1][..], &[0x17, 2, 0, 0, 0], &[0x90, 0], &[0x12], &[]] {
+            appetite.note_video(other);
+            assert_eq!(appetite.bytes(None), SOUND_BYTES_MAX, "{other:?}");
+        }
+        appetite.note_video(&[0xa1, b'h', b'v', b'c', b'1', 0, 0, 0]);
+        assert_eq!(appetite.bytes(None), 4);
     }
 
     #[tokio::test]

@@ -189,9 +189,14 @@ impl Session {
         }
     }
 
-    /// This process stood still until now.
+    /// This process stood still until now: what the peer was given time for may have come.
     pub fn handle_oversleep(&mut self, now: MonoTime) {
         self.pulse.begin_again(now);
+        match &mut self.stage {
+            Stage::Greeting { until } => *until = now + self.limits.connect_time_max,
+            Stage::Idle { until } => *until = now + self.limits.publish_time_max,
+            Stage::Asked { .. } | Stage::Publishing { .. } => {}
+        }
     }
 
     /// When [`Session::handle_time`] wants to be called, at the latest.

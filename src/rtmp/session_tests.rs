@@ -464,3 +464,14 @@ fn metadata_with_and_without_the_frame_around_it() {
 
 #[path = "session_limits_tests.rs"]
 mod limits;
+
+// D18: a process that stood still blames nobody who has not published yet.
+#[test]
+fn a_standstill_gives_a_newcomer_its_time_again() {
+    let limits = Limits::default();
+    let mut session = Session::new(&limits, &Settings::default(), MonoTime::ZERO);
+    let woken = MonoTime::from_start(Duration::from_secs(3_600));
+    session.handle_oversleep(woken);
+    assert_eq!(session.handle_time(woken), Ok(()));
+    assert_eq!(session.handle_time(woken + limits.connect_time_max), Err(Cause::ConnectTimeout));
+}
