@@ -21,7 +21,7 @@ const ARRIVALS_PER_SECOND: usize = 500;
 
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
-    /// The playlist to watch: http://host[:port]/channel/index.m3u8
+    /// The playlist to watch: http://host:port/channel/index.m3u8
     #[arg(value_name = "URL", value_parser = Address::parse)]
     pub url: Address,
     /// Players at once (1 to 25000)
