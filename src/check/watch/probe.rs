@@ -346,7 +346,8 @@ impl Prober {
         let next = if view.can_block { next } else { String::new() };
         let Some(listed) = self.ask(&next).await.filter(Answer::is_good) else { return };
         let now = self.read(&listed);
-        let is_listed = now.pieces.iter().any(|piece| piece.place == hint);
+        // What turned out to be missing may answer 404 (6.2.1).
+        let is_listed = now.pieces.iter().any(|piece| piece.place == hint && !piece.gap);
         let came = answer.is_good();
         self.rendition.desk.remember(&hint, &answer);
         self.rendition.desk.judge(&hint.address, |scale| {
