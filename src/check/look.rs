@@ -23,6 +23,11 @@ impl<'a> Look<'a> {
         found.map_or_else(|| Place::url(self.url), |text| Place::line(self.url, line, text))
     }
 
+    /// Only a finding needs one, and to find the line takes time.
+    fn place_unless(&self, holds: bool, line: usize) -> Place {
+        if holds { Place::default() } else { self.place(line) }
+    }
+
     pub(super) fn expect(
         &mut self,
         rule: &'static str,
@@ -30,8 +35,8 @@ impl<'a> Look<'a> {
         line: usize,
         what: impl FnOnce() -> String,
     ) {
-        let found = (!holds).then(|| (what(), self.place(line)));
-        self.ledger.expect(rule, found.is_none(), || found.unwrap_or_default());
+        let place = self.place_unless(holds, line);
+        self.ledger.expect(rule, holds, || (what(), place));
     }
 
     /// The same for the recommended half of a rule.
@@ -42,8 +47,8 @@ impl<'a> Look<'a> {
         line: usize,
         what: impl FnOnce() -> String,
     ) {
-        let found = (!holds).then(|| (what(), self.place(line)));
-        self.ledger.advise(rule, found.is_none(), || found.unwrap_or_default());
+        let place = self.place_unless(holds, line);
+        self.ledger.advise(rule, holds, || (what(), place));
     }
 
     /// The same, with the line of an earlier version or of another rendition beside it.
@@ -54,8 +59,8 @@ impl<'a> Look<'a> {
         (line, before): (usize, &str),
         what: impl FnOnce() -> String,
     ) {
-        let place = if holds { Place::default() } else { self.place(line).before(before) };
-        self.ledger.expect(rule, holds, || (what(), place));
+        let place = self.place_unless(holds, line);
+        self.ledger.expect(rule, holds, || (what(), place.before(before)));
     }
 
     /// The same, with the lines of the segment as it was.
