@@ -1,12 +1,17 @@
-//! Words every room shares: identifiers, the three kinds of time, limits, pressure, blame, secrets,
-//! web addresses. No socket, no task, no policy; the only call to the system clock in the project
-//! is in `base::time`. Read [`MediaTime`] and [`Clock`] first.
+//! Words every room shares: identifiers, the three kinds of time, limits, locks, pressure, blame,
+//! secrets, web addresses. No socket, no task, no policy; the only call to the system clock in the
+//! project is in `base::time`. Read [`MediaTime`] and [`Clock`] first.
 
 mod blame;
 mod counts;
 mod household;
 mod ids;
 mod limits;
+#[cfg(not(test))]
+mod lock;
+#[cfg(test)]
+#[path = "lock_tests.rs"]
+mod lock;
 mod pressure;
 mod rival;
 mod secret;
@@ -18,6 +23,7 @@ pub use counts::Counts;
 pub use household::household;
 pub use ids::{BroadcastId, ChannelId, ConnId, IdError, KeyId, MediaSeq, PartIndex};
 pub use limits::Limits;
+pub use lock::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use pressure::{Pressure, PressureGauge};
 pub use rival::{Rival, RivalError};
 pub use secret::Secret;

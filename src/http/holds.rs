@@ -1,10 +1,10 @@
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::metrics::{Counted, Metrics};
 use super::watchdog::Pulse;
-use crate::base::{BroadcastId, Counts, Limits};
+use crate::base::{BroadcastId, Counts, Limits, Mutex};
 
 /// Counts the requests that wait for media, and says no when one more would be too many: over
 /// all, on one broadcast, for one address, on one connection (W4).

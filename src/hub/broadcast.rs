@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast as news, watch};
@@ -7,7 +7,10 @@ use tokio::sync::{Notify, broadcast as news, watch};
 use super::registry::Event;
 use super::retime::Retime;
 use super::ring::FrameRing;
-use crate::base::{Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Now, Rival};
+use crate::base::{
+    Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Mutex, MutexGuard, Now,
+    Rival,
+};
 use crate::media::{Format, Frame, Stored, TrackKind};
 
 /// How long sound may wait for a picture to wake the readers.

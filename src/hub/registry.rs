@@ -1,12 +1,13 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::broadcast as news;
 
 use super::broadcast::{Broadcast, BroadcastState, EndReason, Publication, Publisher};
 use crate::base::{
-    Blame, BroadcastId, ChannelId, Limits, MonoTime, Now, Pressure, PressureGauge, Rival,
+    Blame, BroadcastId, ChannelId, Limits, MonoTime, Mutex, MutexGuard, Now, Pressure,
+    PressureGauge, Rival,
 };
 use crate::gate::{Admission, StartPermit};
 

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::rendition::{Rendition, RenditionState};
-use crate::base::{BroadcastId, ChannelId, MonoTime};
+use crate::base::{BroadcastId, ChannelId, MonoTime, RwLock, RwLockWriteGuard};
 
 /// The renditions of this node by channel. An ended one stays for as long as its final playlist
 /// and its media are served. Cloning shares it; looking up never makes anything.

@@ -9,6 +9,8 @@ mod memory;
 mod metrics;
 mod packager;
 mod published;
+#[cfg(test)]
+mod race_tests;
 mod rendition;
 #[cfg(test)]
 mod stage_tests;

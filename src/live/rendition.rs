@@ -1,7 +1,5 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,7 +9,10 @@ use super::media::{Media, MediaBody, MediaKind};
 use super::metrics::Metrics;
 use super::published::{Judged, Published, Shown};
 use super::waiting::{ComingPart, ComingVersion, Wait};
-use crate::base::{BroadcastId, ChannelId, MonoTime, Now};
+use crate::base::{
+    BroadcastId, ChannelId, MonoTime, Mutex, MutexGuard, Now, RwLock, RwLockReadGuard,
+    RwLockWriteGuard,
+};
 use crate::hls::{
     Bandwidth, Closing, Cut, Found, MediaName, PlaylistForm, Text, Variant, Want, Window, render,
     render_delta, render_multivariant,

@@ -1,10 +1,11 @@
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
 use super::media::Media;
 use super::published::{Judged, Published, Shown};
 use super::rendition::lookup;
+use crate::base::RwLock;
 use crate::hls::{MediaName, Want, Window};
 
 /// The answer to a blocking reload.

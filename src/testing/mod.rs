@@ -19,4 +19,6 @@ pub mod lint;
 pub mod log;
 pub mod player;
 pub mod proxy;
+#[cfg(test)]
+pub mod race;
 mod script;
