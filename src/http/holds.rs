@@ -70,8 +70,8 @@ impl Holds {
         if let Some(address) = holder.address {
             table.by_address.add(address);
         }
-        drop(table);
         holder.pulse.held.fetch_add(1, Ordering::Relaxed);
+        drop(table);
         let counted = self.metrics.count_held();
         Some(Hold { table: Arc::clone(&self.table), broadcast, holder, _counted: counted })
     }
@@ -91,9 +91,13 @@ impl Drop for Hold {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use prometheus_client::registry::Registry;
+    use shuttle::thread;
 
     use super::*;
+    use crate::testing::race::race;
 
     /// The smallest limits that let one request through, with `change` made to them.
     fn holds(change: impl FnOnce(&mut Limits)) -> Holds {
@@ -144,6 +148,45 @@ mod tests {
         connection.take(one, nearby).unwrap();
         drop(held);
         connection.take(other, there).unwrap();
+    }
+
+    /// X8: however takers and leavers meet, no limit is passed and every place comes back. The four
+    /// are looked at and counted as one.
+    #[test]
+    fn holds_that_race_keep_the_limits() {
+        let changes: [fn(&mut Limits); 4] = [
+            |limits| limits.blocked_requests_max = 1,
+            |limits| limits.blocked_requests_per_broadcast_max = 1,
+            |limits| limits.blocked_requests_per_address_max = 1,
+            |limits| limits.blocked_requests_per_connection_max = 1,
+        ];
+        for change in changes {
+            race(500, move || {
+                let holds = Arc::new(holds(change));
+                let holder = holder("192.0.2.1");
+                let inside = Arc::new(AtomicUsize::new(0));
+                let takers = [(); 3].map(|()| {
+                    let (holds, holder) = (Arc::clone(&holds), holder.clone());
+                    let inside = Arc::clone(&inside);
+                    thread::spawn(move || {
+                        let held = holds.take(BroadcastId::new(1), holder);
+                        if held.is_none() {
+                            return false;
+                        }
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "one place");
+                        thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        true
+                    })
+                });
+                let held = takers.map(|taker| taker.join().unwrap());
+                assert!(held.contains(&true));
+                assert_eq!(holds.metrics.held(), 0);
+                assert_eq!(holder.pulse.held.load(Ordering::Relaxed), 0);
+                let table = holds.table.lock().unwrap();
+                assert_eq!((table.total, table.by_address.keys()), (0, 0));
+            });
+        }
     }
 
     /// W6: nothing remains of a hold that ended.
