@@ -69,7 +69,7 @@ impl Heartbeat {
             }
             let key = broadcast.publisher().key;
             if let Some(reason) = ended_by(&self.keys, &policy, &key, now.wall) {
-                self.registry.end(broadcast.channel(), reason);
+                broadcast.end(reason);
             }
         }
     }
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(scene.ended().await, None, "it may come back");
         time::sleep(hour / 2).await;
         assert_eq!(reached().await.as_deref(), Some("publish_close_at"));
-        scene.registry.end(&scene.channel, EndReason::Finished);
+        scene.registry.find(&scene.channel).expect("a broadcast").end(EndReason::Finished);
         time::sleep(Duration::from_secs(2)).await;
         assert_eq!(reached().await.as_deref(), Some("finish_until"));
     }
@@ -241,7 +241,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_permitted_may_still_begin() {
         let scene = Scene::new(closing_in(Duration::from_secs(10), "finish")).await;
-        scene.registry.end(&scene.channel, EndReason::Finished);
+        scene.registry.find(&scene.channel).expect("a broadcast").end(EndReason::Finished);
         let turn_at = async |seconds: u64| {
             time::sleep_until(scene.begun + Duration::from_secs(seconds)).await;
             let latch = scene.store.latch().await.expect("a latch");

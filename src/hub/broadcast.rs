@@ -194,9 +194,13 @@ impl Broadcast {
         }
     }
 
-    /// Makes `publisher` the one writer; an earlier one is told that it was taken over.
-    pub(super) fn open_publication(self: &Arc<Self>, publisher: Publisher) -> Publication {
+    /// Makes `publisher` the one writer; an earlier one is told that it was taken over. `None`: the
+    /// broadcast has ended, and what has ended never goes on.
+    pub(super) fn open_publication(self: &Arc<Self>, publisher: Publisher) -> Option<Publication> {
         let mut inner = self.lock();
+        if matches!(inner.state, BroadcastState::Ended(_)) {
+            return None;
+        }
         inner.stop.send_replace(Some(EndReason::TakenOver));
         inner.stop = watch::Sender::new(None);
         inner.epoch += 1;
@@ -213,12 +217,16 @@ impl Broadcast {
         };
         drop(inner);
         self.wake.notify_waiters();
-        publication
+        Some(publication)
     }
 
     /// Ends the broadcast for good and stops its publisher.
-    pub(super) fn end(self: &Arc<Self>, reason: EndReason) {
-        let mut inner = self.lock();
+    pub fn end(self: &Arc<Self>, reason: EndReason) {
+        self.end_held(self.lock(), reason);
+    }
+
+    /// Ends it under the lock that found it so: nobody takes it over in between.
+    fn end_held(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>, reason: EndReason) {
         if matches!(inner.state, BroadcastState::Ended(_)) {
             return;
         }
@@ -226,7 +234,9 @@ impl Broadcast {
         inner.stop.send_replace(Some(reason));
         inner.change_state(BroadcastState::Ended(reason));
         drop(inner);
-        self.tell_ended(reason);
+        self.wake.notify_waiters();
+        // Nobody listening is no error.
+        let _ = self.news.send(Event::Ended(self.clone(), reason));
     }
 
     /// Asks the publisher to stop; the broadcast goes on until it has.
@@ -240,19 +250,12 @@ impl Broadcast {
             return;
         }
         if !reason.leaves_room_to_resume() {
-            drop(inner);
-            return self.end(reason);
+            return self.end_held(inner, reason);
         }
         inner.epoch += 1;
         inner.change_state(BroadcastState::Away { since: at });
         drop(inner);
         self.wake.notify_waiters();
-    }
-
-    fn tell_ended(self: &Arc<Self>, reason: EndReason) {
-        self.wake.notify_waiters();
-        // Nobody listening is no error.
-        let _ = self.news.send(Event::Ended(self.clone(), reason));
     }
 
     /// The lock is never held while foreign code runs, so a poisoned one is still consistent.

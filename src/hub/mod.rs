@@ -4,6 +4,8 @@
 //! Read [`Registry::start`] first, then [`Publication::write`] and [`Subscription::next_batch`].
 
 mod broadcast;
+#[cfg(test)]
+mod race_tests;
 mod registry;
 mod retime;
 mod ring;

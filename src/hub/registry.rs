@@ -150,16 +150,10 @@ impl Registry {
         now: Now,
     ) -> Result<Publication, StartError> {
         let mut state = self.lock();
-        if let Some(slot) = state.channels.get_mut(permit.channel()) {
-            let same_key = slot.broadcast.publisher().key == publisher.key;
-            match slot.broadcast.state() {
-                BroadcastState::Live => return self.take_over(slot, publisher, now.mono),
-                BroadcastState::Away { since } if same_key && self.may_resume(since, now.mono) => {
-                    return Ok(slot.broadcast.open_publication(publisher));
-                }
-                BroadcastState::Away { .. } => slot.broadcast.end(EndReason::Lost),
-                BroadcastState::Ended(_) => {}
-            }
+        if let Some(slot) = state.channels.get_mut(permit.channel())
+            && let Some(publication) = self.go_on(slot, &publisher, now.mono)?
+        {
+            return Ok(publication);
         }
         match permit.admission() {
             Admission::Resume => Err(StartError::NothingToResume),
@@ -188,13 +182,6 @@ impl Registry {
     pub fn find(&self, channel: &ChannelId) -> Option<Arc<Broadcast>> {
         let broadcast = self.lock().channels.get(channel)?.broadcast.clone();
         (!matches!(broadcast.state(), BroadcastState::Ended(_))).then_some(broadcast)
-    }
-
-    /// Ends a channel's broadcast, whoever publishes it.
-    pub fn end(&self, channel: &ChannelId, reason: EndReason) {
-        if let Some(broadcast) = self.find(channel) {
-            broadcast.end(reason);
-        }
     }
 
     /// Asks every publisher to stop and ends what waits for a resume.
@@ -271,22 +258,46 @@ impl Registry {
         slot.takeovers.len() >= usize::try_from(max).unwrap_or(usize::MAX)
     }
 
+    /// Resumes or takes over what runs on a channel; `None` where nothing does. Its publisher takes
+    /// no lock of ours, so it may end the broadcast up to the moment at which the next one is in.
+    fn go_on(
+        &self,
+        slot: &mut Slot,
+        publisher: &Publisher,
+        now: MonoTime,
+    ) -> Result<Option<Publication>, StartError> {
+        let same_key = slot.broadcast.publisher().key == publisher.key;
+        match slot.broadcast.state() {
+            BroadcastState::Live => self.take_over(slot, publisher, now),
+            BroadcastState::Away { since } if same_key && self.may_resume(since, now) => {
+                Ok(slot.broadcast.open_publication(publisher.clone()))
+            }
+            BroadcastState::Away { .. } => {
+                slot.broadcast.end(EndReason::Lost);
+                Ok(None)
+            }
+            BroadcastState::Ended(_) => Ok(None),
+        }
+    }
+
     /// Two newcomers at once: the one accepted later wins, whichever brings its frame first.
     fn take_over(
         &self,
         slot: &mut Slot,
-        publisher: Publisher,
+        publisher: &Publisher,
         now: MonoTime,
-    ) -> Result<Publication, StartError> {
-        self.check_takeover(slot, &publisher, now).map_err(StartError::Busy)?;
+    ) -> Result<Option<Publication>, StartError> {
+        self.check_takeover(slot, publisher, now).map_err(StartError::Busy)?;
         if publisher.conn < slot.broadcast.publisher().conn {
             return Err(StartError::Overtaken);
         }
-        slot.takeovers.push_back(now);
         let before = slot.broadcast.publisher();
-        let mut publication = slot.broadcast.open_publication(publisher);
-        publication.took_over = Some(before);
-        Ok(publication)
+        let opened = slot.broadcast.open_publication(publisher.clone());
+        Ok(opened.map(|mut publication| {
+            slot.takeovers.push_back(now);
+            publication.took_over = Some(before);
+            publication
+        }))
     }
 
     fn start_new(
@@ -310,7 +321,8 @@ impl Registry {
             self.inner.news.clone(),
             now,
         );
-        let publication = broadcast.open_publication(publisher);
+        let publication =
+            broadcast.open_publication(publisher).expect("nobody knows it yet who could end it");
         let slot = Slot { broadcast: broadcast.clone(), takeovers: VecDeque::new() };
         state.channels.insert(channel, slot);
         // Nobody listening is no error.

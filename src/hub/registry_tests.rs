@@ -237,7 +237,7 @@ fn a_channel_starts_again_in_its_own_place() {
 async fn an_ended_channel_stops_its_publisher() {
     let registry = registry(Limits::default());
     let mut live = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
-    registry.end(&channel(), EndReason::KeyRevoked);
+    registry.find(&channel()).unwrap().end(EndReason::KeyRevoked);
     assert_eq!(live.stopped().await, EndReason::KeyRevoked);
     assert_eq!(live.broadcast().state(), BroadcastState::Ended(EndReason::KeyRevoked));
 }

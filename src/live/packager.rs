@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::rendition::Rendition;
 use crate::base::{Clock, MediaTime, Now};
 use crate::hls::{Closing, Cut, Segmenter};
-use crate::hub::{Batch, EndReason, Registry, Subscription};
+use crate::hub::{Batch, EndReason, Subscription};
 use crate::media::Frame;
 
 /// Reads one broadcast from the hub and keeps its rendition: frames are cut, the window slides,
@@ -20,7 +20,6 @@ pub(super) struct Packager {
     pub(super) subscription: Subscription,
     pub(super) segmenter: Segmenter,
     pub(super) rendition: Arc<Rendition>,
-    pub(super) registry: Registry,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) closing: watch::Receiver<Option<Closing>>,
     pub(super) metrics: Metrics,
@@ -117,7 +116,7 @@ impl Packager {
         self.rendition.publish(*self.closing.borrow());
         if !fits {
             warn!("the shortest playlist holds more bytes than a window may");
-            self.end_broadcast(EndReason::Faulted("window_bytes_max"));
+            self.subscription.broadcast().end(EndReason::Faulted("window_bytes_max"));
         }
     }
 
@@ -133,14 +132,6 @@ impl Packager {
         if self.scratch.away != away {
             self.scratch.away = away;
             self.rendition.set_away(away);
-        }
-    }
-
-    /// Ends this broadcast, and no later one of the same channel.
-    fn end_broadcast(&self, reason: EndReason) {
-        let ours = self.registry.find(self.rendition.channel());
-        if ours.is_some_and(|found| found.id() == self.rendition.broadcast_id()) {
-            self.registry.end(self.rendition.channel(), reason);
         }
     }
 }

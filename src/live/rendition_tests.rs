@@ -153,7 +153,7 @@ async fn a_hint_that_fails_is_answered() {
     let Media::Ready(_) = media.await.unwrap() else { panic!("the rest of the segment") };
     let Media::Gap = hint(1).arrive().await else { panic!("the publisher is away") };
     let never = stage.tasks.spawn(hint(1).arrive());
-    stage.registry.end(rendition.channel(), EndReason::KeyRevoked);
+    stage.registry.find(rendition.channel()).unwrap().end(EndReason::KeyRevoked);
     let Media::Unknown = never.await.unwrap() else { panic!("the broadcast has ended") };
     let after = MediaName::Part(stage.metrics.parts.get() + 1);
     assert!(matches!(rendition.media(&after), Media::Unknown));

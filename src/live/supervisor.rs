@@ -110,10 +110,10 @@ impl Supervisor {
             info_span!("packager", broadcast = %broadcast.id(), channel = %broadcast.channel());
         let run = packager.run(stop.clone()).instrument(span.clone());
         let running = context.tasks.spawn(run);
-        let context = context.clone();
+        let (context, broadcast) = (context.clone(), broadcast.clone());
         let watched = async move {
             if let Err(failure) = running.await {
-                end_failed(&context, &rendition, &failure);
+                end_failed(&context, &broadcast, &rendition, &failure);
             }
         };
         self.context.tasks.spawn(watched.instrument(span));
@@ -126,7 +126,6 @@ impl Supervisor {
             subscription: broadcast.subscribe(),
             segmenter: Segmenter::new(&settings.hls, limits, first_msn(started), started),
             rendition,
-            registry: self.context.registry.clone(),
             clock: self.context.clock.clone(),
             closing: self.context.closing.clone(),
             metrics: self.context.metrics.clone(),
@@ -170,17 +169,19 @@ impl Supervisor {
 }
 
 /// A packager died of a defect. Its broadcast ends, and nothing else.
-fn end_failed(context: &Context, rendition: &Rendition, failure: &tokio::task::JoinError) {
+fn end_failed(
+    context: &Context,
+    broadcast: &Arc<Broadcast>,
+    rendition: &Rendition,
+    failure: &tokio::task::JoinError,
+) {
     if failure.is_cancelled() {
         return;
     }
     error!("a defect ended the packager");
     context.metrics.faults.inc();
     let reason = EndReason::Faulted("packager_fault");
-    let broadcast = context.registry.find(rendition.channel());
-    if broadcast.is_some_and(|found| found.id() == rendition.broadcast_id()) {
-        context.registry.end(rendition.channel(), reason);
-    }
+    broadcast.end(reason);
     rendition.end(reason, context.clock.now(), *context.closing.borrow());
 }
 

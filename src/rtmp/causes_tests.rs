@@ -366,12 +366,13 @@ async fn ends_of_publications() -> Labels {
     for reason in [EndReason::KeyRevoked, EndReason::ServiceClosed, EndReason::Draining] {
         let mut encoder = world.publisher().await;
         encoder.go_live(&world).await;
-        world.context.registry.end(&channel, reason);
+        world.context.registry.find(&channel).unwrap().end(reason);
         seen.insert(encoder.end().await.0.as_str());
     }
     let mut encoder = world.publisher().await;
     encoder.go_live(&world).await;
-    world.context.registry.end(&channel, EndReason::Faulted("packager_fault"));
+    let broadcast = world.context.registry.find(&channel).unwrap();
+    broadcast.end(EndReason::Faulted("packager_fault"));
     seen.insert(encoder.end().await.0.as_str());
 
     let mut encoder = world.publisher().await;
