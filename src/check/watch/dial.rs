@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -13,21 +14,28 @@ use tokio_rustls::TlsConnector;
 use super::address::Address;
 
 /// What HTTP is spoken over.
-pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A connection that stands.
-pub(super) struct Link {
-    pub(super) io: Box<dyn Io>,
+pub struct Link {
+    pub io: Box<dyn Io>,
     /// HTTP/2 was agreed upon.
-    pub(super) h2: bool,
+    pub h2: bool,
 }
 
-type Dialling = Pin<Box<dyn Future<Output = io::Result<Link>> + Send>>;
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("h2", &self.h2).finish_non_exhaustive()
+    }
+}
+
+/// A connection on its way.
+pub type Dialling = Pin<Box<dyn Future<Output = io::Result<Link>> + Send>>;
 
 /// How a connection to the host of an address is made. Tests connect within the process.
-pub(super) type Dial = Arc<dyn Fn(Address) -> Dialling + Send + Sync>;
+pub type Dial = Arc<dyn Fn(Address) -> Dialling + Send + Sync>;
 
 /// Over the network, with the certificates this system trusts (or `SSL_CERT_FILE` names).
 pub(super) fn network() -> Dial {

@@ -34,7 +34,7 @@ use crate::check::{Ledger, Multivariant};
 use answers::{Kind, Setting};
 use client::{Answer, Client, FetchError};
 use desk::{ANSWER_TIME_MAX, Desk};
-use dial::{Dial, network};
+use dial::network;
 use lab::{judge_presentation, judge_together, judge_variants};
 use pace::SLACK;
 use probe::Prober;
@@ -43,6 +43,7 @@ use view::View;
 
 pub use address::{Address, AddressError};
 pub use desk::Progress;
+pub use dial::{Dial, Dialling, Io, Link};
 pub use report::Report;
 
 /// Playlists followed at the same time.
@@ -98,7 +99,7 @@ pub async fn watch(
 }
 
 /// The same over any kind of connection.
-async fn watch_over(
+pub async fn watch_over(
     dial: Dial,
     Settings { address, time }: Settings,
     clock: Arc<dyn Clock>,

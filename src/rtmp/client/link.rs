@@ -44,7 +44,7 @@ impl Link {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     /// Publishes over a connection that stands.
-    async fn start(
+    pub async fn start(
         target: Target,
         reader: R,
         writer: W,
