@@ -159,9 +159,10 @@ impl Cutter {
     pub(super) fn finish(&mut self, listing: &mut Listing, out: &mut Vec<Cut>) {
         let end = match self.reference_lane().newest() {
             Some(newest) => Some(newest + self.frame_ticks()),
-            // Late sound may lie wholly in earlier parts, and a part has a length.
+            // Late sound may lie wholly in earlier parts, and a part has a length; but no picture is
+            // shown meanwhile, and a segment is as long as its pictures (H14).
             None => (!self.audio.is_empty())
-                .then(|| self.companion_until().max(self.part_start + self.frame_ticks())),
+                .then(|| self.companion_until().max(self.part_start + self.sliver_ticks())),
         };
         if let Some(end) = end {
             self.close_part(end.min(self.latest()), listing, out);
@@ -376,6 +377,11 @@ impl Cutter {
             (TrackKind::Audio, Some(sound)) => sound.length(),
             (TrackKind::Audio | TrackKind::Video, _) => self.pace.interval().ticks(self.timescale),
         }
+    }
+
+    /// The length of a part that takes no time.
+    fn sliver_ticks(&self) -> i64 {
+        MediaTime::from_millis(1).to_ticks(self.timescale)
     }
 
     const fn reference_lane(&self) -> &Lane {

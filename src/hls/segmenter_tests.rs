@@ -89,12 +89,13 @@ fn short_gops_gather_and_jitter_does_not_matter() {
 // H14: the pictures are the length of a segment, and sound goes into the open part.
 #[test]
 fn audio_goes_into_the_open_part() {
-    // The sound of the last 40 ms comes too late for the part and opens the next.
+    // The sound of the last 40 ms comes too late for the part and opens the next, in which no
+    // picture is shown.
     let script = "a@-10 I@0 p@40 a@11 a@32 p@80 a@54 a@75 p@120 a@96 p@160 a@118 a@139 p@200 a@160";
     check(
         BOTH,
         script,
-        "targets 2s 240ms | init 1 | open 100 | 0..240 v6a8! | 240..280 a1 | close 280",
+        "targets 2s 240ms | init 1 | open 100 | 0..240 v6a8! | 240..241 a1 | close 241",
     );
 }
 
