@@ -242,6 +242,11 @@ impl<T> Lane<T> {
         Some(first.raw + self.offset? - (self.last? + self.step))
     }
 
+    /// The stamp of the newest held frame.
+    pub(super) fn held_newest(&self) -> Option<MediaTime> {
+        self.held.back().map(|frame| frame.raw)
+    }
+
     pub(super) fn held_len(&self) -> usize {
         self.held.len()
     }

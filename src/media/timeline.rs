@@ -161,7 +161,7 @@ impl<T> Timeline<T> {
     /// Decides about held frames as soon as it can be decided.
     fn judge(&mut self, now: MonoTime) {
         if let (Some(video), Some(audio)) = (self.video.held_jump(), self.audio.held_jump())
-            && distance(video, audio) < AGREEMENT
+            && (distance(video, audio) < AGREEMENT || self.is_one_clock())
         {
             // The smaller jump: then neither track lands before its own last frame, and what
             // lies between the tracks stays as it was.
@@ -184,6 +184,14 @@ impl<T> Timeline<T> {
                 self.put_odd(track, odd);
             }
         }
+    }
+
+    /// Whether the held frames of both tracks are stamped by the clock that the tracks shared: then
+    /// they jumped together, though one of them has missed more.
+    fn is_one_clock(&self) -> bool {
+        let (video, audio) = (self.video.held_newest(), self.audio.held_newest());
+        let near = video.zip(audio).is_some_and(|(video, audio)| is_step(video, audio));
+        near && self.video.offset() == self.audio.offset()
     }
 
     /// Moves a track's base so that it goes on where it was.

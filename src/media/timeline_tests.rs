@@ -115,6 +115,22 @@ fn a_jump_of_both_tracks_is_one_break_and_keeps_their_offset() {
     }
 }
 
+// R21, H58: both tracks jump, and the picture misses more: sound and picture stay together.
+#[test]
+fn a_jump_that_one_track_joins_later_keeps_them_together() {
+    let mut script = Script::new();
+    script.both(0, 0, 25);
+    for n in 0..150 {
+        script.send(TrackKind::Audio, 15_000 + 40 * n);
+    }
+    script.both(21_000, 21_000, 50);
+    let out = script.out();
+    let video: Vec<_> = (0..25).chain(175..225).map(|n| n * 40).collect();
+    assert_eq!(of(&out, TrackKind::Video), video);
+    assert_eq!(of(&out, TrackKind::Audio), every_40(225));
+    assert_eq!(breaks(&out), [7_000]);
+}
+
 // R21: a jump of the only track needs two frames to be believed.
 #[test]
 fn a_jump_of_a_lone_track_needs_two_frames() {
