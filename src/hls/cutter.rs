@@ -155,10 +155,17 @@ impl Cutter {
         }
     }
 
-    /// The run ends: the open part is closed with what it has, and its segment.
-    pub(super) fn finish(&mut self, listing: &mut Listing, out: &mut Vec<Cut>) {
+    /// The run ends: the open part is closed with what it has, and its segment. Its last frame
+    /// lasts until `until`, and no longer than expected.
+    pub(super) fn finish(
+        &mut self,
+        until: Option<MediaTime>,
+        listing: &mut Listing,
+        out: &mut Vec<Cut>,
+    ) {
+        let until = until.map_or(i64::MAX, |until| until.to_ticks(self.timescale));
         let end = match self.reference_lane().newest() {
-            Some(newest) => Some(newest + self.frame_ticks()),
+            Some(newest) => Some(until.min(newest + self.frame_ticks())),
             // Late sound may lie wholly in earlier parts, and a part has a length; but no picture is
             // shown meanwhile, and a segment is as long as its pictures (H14).
             None => (!self.audio.is_empty())

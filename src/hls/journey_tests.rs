@@ -387,3 +387,24 @@ fn the_last_segment_of_a_slow_stream_is_as_long_as_its_pictures() {
     journey.take(&Step::Away { millis: 258 });
     journey.finish();
 }
+
+// H45, D16: a run that begins before the last picture of the one before was to end takes that
+// time from it, so dates stay with the media over any number of runs.
+#[test]
+fn dates_do_not_drift_over_runs_without_a_gap() {
+    let mut journey =
+        Journey::new(Encoder { tracks: Tracks::Both, rate_millis: 15_000, gop: 250 }, 30);
+    for _ in 0..100 {
+        journey.take(&Step::Play { millis: 300 });
+        journey.take(&Step::NewRun);
+    }
+    let began = journey.now;
+    journey.take(&Step::Play { millis: 250 });
+    let text = journey.last.clone().expect("a playlist");
+    let (_, newest) = text.rsplit_once("#EXT-X-PROGRAM-DATE-TIME:").expect("a date");
+    let date = newest.lines().next().expect("a line");
+    let date: jiff::Timestamp = date.parse().expect("a date");
+    let late = date.as_microsecond() - ZERO.unix_millis() * 1_000 - began;
+    assert!((0..=67_000).contains(&late), "{late} us late");
+    journey.finish();
+}

@@ -111,6 +111,11 @@ impl Listing {
         }
     }
 
+    /// How much later than its media time the present run is dated.
+    pub(super) const fn dated_later(&self) -> MediaTime {
+        self.dated_later
+    }
+
     /// Number of the next part.
     pub(super) const fn next_part(&self) -> u64 {
         self.next_part

@@ -86,7 +86,7 @@ impl Segmenter {
             return;
         }
         if self.is_break(frame) {
-            self.interrupt(out);
+            self.interrupt(Some(frame.dts), out);
             self.run = Some((frame.run, Arc::clone(&frame.format)));
         }
         match &mut self.state {
@@ -121,13 +121,13 @@ impl Segmenter {
     /// at most `until`. The next frame starts behind a discontinuity. Before the first part it
     /// does nothing.
     pub fn fill_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
-        self.interrupt(out);
+        self.interrupt(None, out);
         self.listing.fill_gap(until.min(TIME_MAX), out);
     }
 
     /// The broadcast ended: closes what is open.
     pub fn finish(&mut self, out: &mut Vec<Cut>) {
-        self.interrupt(out);
+        self.interrupt(None, out);
         self.listing.close(out);
     }
 
@@ -149,11 +149,14 @@ impl Segmenter {
         *run != frame.run || !same || MediaTime::from(SEGMENT_TARGET_MAX) < hole
     }
 
-    fn interrupt(&mut self, out: &mut Vec<Cut>) {
+    /// Ends the run, before the next one at `next` where that is known. Dates that are late make
+    /// use of it: the last picture is shown so much shorter, and nothing adds up over many breaks.
+    fn interrupt(&mut self, next: Option<MediaTime>, out: &mut Vec<Cut>) {
         self.cut_held(out);
         let ended = std::mem::replace(&mut self.state, State::Waiting { audio: None });
         if let State::Cutting(mut cutter) = ended {
-            cutter.finish(&mut self.listing, out);
+            let until = next.map(|next| next - self.listing.dated_later());
+            cutter.finish(until, &mut self.listing, out);
         }
         self.listing.interrupt(out);
     }

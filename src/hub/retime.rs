@@ -1,17 +1,18 @@
 use std::time::Duration;
 
 use crate::base::{MediaTime, MonoTime};
-use crate::media::{Frame, TrackKind};
+use crate::media::Frame;
 
-/// Longest length assumed for the last frame before a break.
-const LAST_FRAME_MAX: Duration = Duration::from_millis(200);
+/// A new run begins so much after the newest frame, at the least.
+const STEP_MIN: MediaTime = MediaTime::from_millis(1);
 /// A new run less than this behind the calendar waited for the verdict on a jump; it was no stall.
 const STALL_MIN: Duration = Duration::from_millis(1_500);
 
 /// The one timeline of a broadcast. Each publisher brings its own zero; the first frame of a later
 /// one (a resume, a takeover), and of a new run after a time jump, is placed at the time that has
 /// passed since the broadcast began. So media time keeps pace with the calendar, and
-/// PROGRAM-DATE-TIME needs one anchor for ever.
+/// PROGRAM-DATE-TIME needs one anchor for ever. No length is kept free for the last frame before:
+/// that would put the calendar off by a part of a frame with every takeover.
 #[derive(Debug, Default)]
 pub(super) struct Retime {
     zero: Option<MonoTime>,
@@ -22,14 +23,8 @@ pub(super) struct Retime {
     /// Added to the publisher's run numbers.
     run_base: u32,
     last_run: u32,
-    video: LastFrame,
-    audio: LastFrame,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct LastFrame {
-    dts: Option<MediaTime>,
-    end: MediaTime,
+    /// Decode time of the newest frame of all.
+    newest: Option<MediaTime>,
 }
 
 impl Retime {
@@ -47,7 +42,7 @@ impl Retime {
         let offset = match self.offset {
             Some(offset) if frame.run == self.run || behind(offset) < STALL_MIN => offset,
             Some(_) | None => {
-                let start = elapsed.max(self.video.end).max(self.audio.end);
+                let start = self.newest.map_or(elapsed, |newest| elapsed.max(newest + STEP_MIN));
                 *self.offset.insert(start - frame.dts)
             }
         };
@@ -56,25 +51,14 @@ impl Retime {
         frame.pts = frame.pts + offset;
         frame.run = frame.run.saturating_add(self.run_base);
         self.last_run = frame.run;
-        match frame.track {
-            TrackKind::Video => self.video.follow(frame.dts),
-            TrackKind::Audio => self.audio.follow(frame.dts),
-        }
-    }
-}
-
-impl LastFrame {
-    fn follow(&mut self, dts: MediaTime) {
-        let length = self.dts.map_or(MediaTime::ZERO, |before| dts - before);
-        self.end = dts + length.clamp(MediaTime::ZERO, LAST_FRAME_MAX.into());
-        self.dts = Some(dts);
+        self.newest = self.newest.max(Some(frame.dts));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Format;
+    use crate::media::{Format, TrackKind};
     use bytes::Bytes;
     use std::sync::Arc;
 
@@ -137,6 +121,20 @@ mod tests {
         place(&mut timeline, 0, 1_000);
         place(&mut timeline, 3_000, 1_001);
         timeline.begin_publication();
-        assert_eq!(place(&mut timeline, 0, 1_002), (3_200, 1));
+        assert_eq!(place(&mut timeline, 0, 1_002), (3_001, 1));
+    }
+
+    // D16: takeovers between two frames leave media time with the calendar.
+    #[test]
+    fn takeovers_do_not_add_up() {
+        let mut timeline = Retime::default();
+        for takeover in 0..1_000 {
+            timeline.begin_publication();
+            let now = takeover * 90;
+            let (start, run) = place(&mut timeline, 0, now);
+            assert_eq!((start, u64::from(run)), (now.try_into().expect("short"), takeover));
+            place(&mut timeline, 40, now + 40);
+            place(&mut timeline, 80, now + 80);
+        }
     }
 }
