@@ -13,6 +13,8 @@ const AAC_RATE: u64 = 48_000;
 #[derive(Debug)]
 pub(crate) struct Camera {
     plan: plan::Camera,
+    /// The number of its connection, which ends every frame.
+    mark: u16,
     zero: u64,
     /// Added to the stamps by jumps, in milliseconds.
     shift: i64,
@@ -29,9 +31,10 @@ pub(crate) struct Camera {
 }
 
 impl Camera {
-    pub(crate) fn begin(plan: plan::Camera, zero: u64) -> Self {
+    pub(crate) fn begin(plan: plan::Camera, mark: u16, zero: u64) -> Self {
         Self {
             plan,
+            mark,
             zero,
             shift: 0,
             odd: 0,
@@ -132,7 +135,8 @@ impl Camera {
         let [_, c2, c1, c0] = shown.to_be_bytes();
         let head = [if key { 0x17 } else { 0x27 }, 1, c2, c1, c0];
         let payload = clips::avc_payload(key, usize::try_from(size).unwrap_or(100));
-        due.push(Message { kind: VIDEO, stamp, body: [&head[..], &payload].concat() });
+        let body = self.marked([&head[..], &payload].concat());
+        due.push(Message { kind: VIDEO, stamp, body });
     }
 
     fn take_sound(&mut self, micros: u64, at: u64, due: &mut Vec<Message>, dice: &mut Dice) {
@@ -148,7 +152,14 @@ impl Camera {
             due.push(Message { kind: AUDIO, stamp, body: clips::aac_config().to_vec() });
         }
         let size = usize::try_from(dice.within(8..=40)).unwrap_or(8);
-        due.push(Message { kind: AUDIO, stamp, body: clips::aac_frame(size).to_vec() });
+        let body = self.marked(clips::aac_frame(size).to_vec());
+        due.push(Message { kind: AUDIO, stamp, body });
+    }
+
+    fn marked(&self, mut body: Vec<u8>) -> Vec<u8> {
+        body.truncate(body.len() - MARK_BYTES);
+        body.extend(write_mark(self.mark));
+        body
     }
 
     fn stamp(&mut self, millis: u64) -> u32 {
@@ -157,6 +168,20 @@ impl Camera {
         let low = moved.rem_euclid(1 << 32);
         self.plan.stamp.wrapping_add(u32::try_from(low).unwrap_or(0))
     }
+}
+
+const MARK_BYTES: usize = 2;
+
+/// Seven bits to the byte: no start code comes of it.
+fn write_mark(mark: u16) -> [u8; MARK_BYTES] {
+    let [high, low] = (mark << 1).to_be_bytes();
+    [0x80 | high, 0x80 | low >> 1]
+}
+
+/// Which connection a frame came by.
+pub(crate) fn read_mark(frame: &[u8]) -> Option<u16> {
+    let &[.., high, low] = frame else { return None };
+    (high & low & 0x80 != 0).then(|| u16::from(high & 0x7f) << 7 | u16::from(low & 0x7f))
 }
 
 /// The clip's configuration, or the same of another level.

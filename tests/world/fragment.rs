@@ -1,5 +1,7 @@
 //! Reads parts as a player does (ISO/IEC 14496-12), apart from the code that writes them.
 
+use super::camera::read_mark;
+
 /// The samples of one track in one part, in ticks of the track.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -9,6 +11,17 @@ pub(crate) struct Run {
     pub(crate) samples: u32,
     pub(crate) starts_with_sync: bool,
     pub(crate) has_sync: bool,
+    /// The oldest and the newest connection that samples came by.
+    pub(crate) marks: Option<(u16, u16)>,
+}
+
+impl Run {
+    fn note_mark(&mut self, sample: &[u8]) -> Result<(), String> {
+        let mark = read_mark(sample).ok_or("a sample that no camera made")?;
+        let (oldest, newest) = self.marks.unwrap_or((mark, mark));
+        self.marks = Some((oldest.min(mark), newest.max(mark)));
+        Ok(())
+    }
 }
 
 /// The runs of one part.
@@ -17,39 +30,43 @@ pub(crate) fn read(part: &[u8]) -> Result<Vec<Run>, String> {
         return Err("a part is one moof and one mdat".to_owned());
     };
     let mut runs = Vec::new();
-    let mut bytes = 0;
+    let mut rest = *mdat;
     for (kind, traf) in boxes(moof)? {
         if kind == b"traf" {
-            let (run, taken) = track_run(traf)?;
-            bytes += taken;
+            let (mut run, sizes) = track_run(traf)?;
+            for size in sizes {
+                let (sample, behind) = rest.split_at_checked(size).ok_or("a short mdat")?;
+                run.note_mark(sample)?;
+                rest = behind;
+            }
             runs.push(run);
         }
     }
-    if bytes != mdat.len() {
-        return Err(format!("samples of {bytes} bytes in a mdat of {}", mdat.len()));
+    if !rest.is_empty() {
+        return Err(format!("{} bytes of {} are no sample's", rest.len(), mdat.len()));
     }
     Ok(runs)
 }
 
-fn track_run(traf: &[u8]) -> Result<(Run, usize), String> {
-    let (mut run, mut bytes) = (Run::default(), 0);
+/// A run and the sizes of its samples.
+fn track_run(traf: &[u8]) -> Result<(Run, Vec<usize>), String> {
+    let (mut run, mut sizes) = (Run::default(), Vec::new());
     for (kind, content) in boxes(traf)? {
         match kind {
             b"tfhd" => run.track = number(content, 4)?,
             b"tfdt" => {
                 run.begin = u64::from(number(content, 4)?) << 32 | u64::from(number(content, 8)?);
             }
-            b"trun" => bytes += samples(content, &mut run)?,
+            b"trun" => samples(content, &mut run, &mut sizes)?,
             _ => {}
         }
     }
-    Ok((run, bytes))
+    Ok((run, sizes))
 }
 
-fn samples(trun: &[u8], run: &mut Run) -> Result<usize, String> {
+fn samples(trun: &[u8], run: &mut Run, sizes: &mut Vec<usize>) -> Result<(), String> {
     let flags = number(trun, 0)?;
     let mut at = 8 + 4 * usize::from(flags & 1 != 0) + 4 * usize::from(flags & 4 != 0);
-    let mut bytes = 0;
     for sample in 0..number(trun, 4)? {
         let mut field = |flag: u32| -> Result<Option<u32>, String> {
             if flags & flag == 0 {
@@ -64,7 +81,8 @@ fn samples(trun: &[u8], run: &mut Run) -> Result<usize, String> {
         }
         run.length += u64::from(length);
         run.samples += 1;
-        bytes += usize::try_from(field(0x200)?.ok_or("a sample without a size")?).unwrap_or(0);
+        let size = field(0x200)?.ok_or("a sample without a size")?;
+        sizes.push(usize::try_from(size).unwrap_or(usize::MAX));
         let sync = field(0x400)?.is_none_or(|flags| flags & 0x1_0000 == 0);
         run.starts_with_sync |= sample == 0 && sync;
         run.has_sync |= sync;
@@ -72,7 +90,7 @@ fn samples(trun: &[u8], run: &mut Run) -> Result<usize, String> {
             return Err("a frame is shown before it is decoded".to_owned());
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 type Box<'a> = (&'a [u8; 4], &'a [u8]);

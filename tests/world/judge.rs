@@ -23,8 +23,9 @@ const PART_WAIT_MAX: u64 = 1_200;
 const DATE_MICROS: i64 = 500_000;
 /// Two frames of the slowest camera: a list of whole frames, and one of what they really took.
 const FRAMES_MICROS: i64 = 140_000;
-/// A frame of the slowest camera, in the finest ticks.
-const LAST_FRAME_TICKS_MAX: u64 = 6_000;
+/// One and a half frames of the slowest camera, in the finest ticks: the last frame of a part that
+/// is almost as long as it may be is promised half a frame more.
+const LAST_FRAME_TICKS_MAX: u64 = 9_000;
 const TICKS: [(u32, i64); 2] = [(1, 90_000), (2, 48_000)];
 
 pub(crate) struct Judge {
@@ -39,6 +40,8 @@ pub(crate) struct Judge {
     /// The parts of segments that are not whole yet.
     open: BTreeMap<u64, Vec<(Bytes, Vec<Run>)>>,
     last_media_at: u64,
+    /// The newest connection that media came by.
+    newest_mark: u16,
     trace: DefaultHasher,
 }
 
@@ -59,6 +62,7 @@ impl Judge {
             ends: BTreeMap::new(),
             open: BTreeMap::new(),
             last_media_at: now,
+            newest_mark: 0,
             trace: DefaultHasher::new(),
         }
     }
@@ -149,6 +153,7 @@ impl Judge {
         let bytes = self.fetch(&MediaName::Part(number))?;
         let runs =
             fragment::read(&bytes).map_err(|error| format!("H51: part {number}: {error}"))?;
+        self.judge_marks(number, &runs)?;
         let video = runs.iter().find(|run| run.track == 1);
         let regular =
             self.stage.has_short_gops(self.channel) && self.stage.is_well(self.channel, now);
@@ -180,6 +185,21 @@ impl Judge {
         }
         (number, &bytes).hash(&mut self.trace);
         self.open.entry(msn).or_default().push((bytes.into(), runs));
+        Ok(())
+    }
+
+    /// R38: a part is of one connection, and after a takeover nothing of the old one follows.
+    fn judge_marks(&mut self, number: u64, runs: &[Run]) -> Result<(), String> {
+        for (oldest, newest) in runs.iter().filter_map(|run| run.marks) {
+            if oldest != newest || oldest < self.newest_mark {
+                let known = self.newest_mark;
+                return Err(format!(
+                    "R38: part {number} is of connections {oldest} to {newest}, after {known}"
+                ));
+            }
+        }
+        let marks = runs.iter().filter_map(|run| run.marks);
+        self.newest_mark = marks.map(|(_, newest)| newest).max().unwrap_or(self.newest_mark);
         Ok(())
     }
 

@@ -155,7 +155,7 @@ impl Source {
         let address = format!("192.0.2.{}:{}", self.index + 1, self.port);
         let goes_on = self.stage.registry.find(&channel).is_some();
         let closed = self.stage.is_closed();
-        let camera = Camera::begin(self.plan.camera.clone(), now);
+        let camera = Camera::begin(self.plan.camera.clone(), self.port, now);
         let link = Link::dial(&self.stage, &address, key.reveal(), camera, &mut self.dice).await;
         match link {
             Ok(link) => {
