@@ -151,3 +151,36 @@ fn a_failure_begins_anew_after_a_pause() {
     assert_eq!(tally.counts().failures, 3);
     assert_eq!(tally.counts().watching, 1);
 }
+
+/// Numbers at the end of their types, and lengths of ages, are played like any others.
+#[test]
+fn no_number_of_a_playlist_is_too_great() {
+    for (msn, length) in [
+        (u64::MAX, "1e300"),
+        (u64::MAX, "1e19"),
+        (u64::MAX - 1, "99999999999"),
+        (u64::MAX / 2 + 1, "1e12"),
+    ] {
+        let mut text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:{length}\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
+             #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXT-X-PART-INF:PART-TARGET={length}\n\
+             #EXT-X-PROGRAM-DATE-TIME:9999-12-30T22:00:00Z\n"
+        );
+        for index in 0..5 {
+            text += &format!("#EXT-X-PART:DURATION={length},URI=\"p{index}\"\n");
+            text += &format!("#EXTINF:{length},\ns{index}\n");
+        }
+        let playlist = Arc::new(Playlist::parse(&text).expect("a playlist"));
+        assert_eq!(playlist.next_msn(), playlist.first_msn + 5, "{msn} is believed");
+        for conduct in [Conduct::Plain, Conduct::LowLatency, Conduct::Playlists] {
+            let (mut player, tally) = (player(conduct), Tally::default());
+            for round in 0..3 {
+                player.handle_playlist(Arc::clone(&playlist), at(round), &tally);
+                while !player.queue.is_empty() {
+                    player.handle_media(at(round), &tally).expect("it is queued");
+                }
+                wish(&mut player, round);
+            }
+        }
+    }
+}

@@ -2,6 +2,11 @@ use std::time::Duration;
 
 use crate::base::WallTime;
 
+/// Longest segment or part that is believed, and the greatest number of one: what is added up stays
+/// far from the ends of its type.
+const PIECE_LENGTH_MAX: Duration = Duration::from_secs(86_400);
+const MSN_MAX: u64 = u64::MAX / 2;
+
 /// As much of an HLS playlist as a player needs.
 #[derive(Debug, Default)]
 pub struct Playlist {
@@ -72,7 +77,9 @@ impl Playlist {
                 "#EXT-X-STREAM-INF" => {
                     playlist.variant.get_or_insert_default();
                 }
-                "#EXT-X-MEDIA-SEQUENCE" => playlist.first_msn = value.parse().unwrap_or(0),
+                "#EXT-X-MEDIA-SEQUENCE" => {
+                    playlist.first_msn = value.parse().unwrap_or(0).min(MSN_MAX);
+                }
                 "#EXT-X-TARGETDURATION" => playlist.target = seconds(value),
                 "#EXT-X-PART-INF" => {
                     playlist.part_target =
@@ -194,7 +201,8 @@ fn parse_date(text: &str) -> Option<Date> {
 }
 
 fn seconds(text: &str) -> Duration {
-    text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok()).unwrap_or_default()
+    let length = text.parse().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+    length.unwrap_or_default().min(PIECE_LENGTH_MAX)
 }
 
 #[cfg(test)]
