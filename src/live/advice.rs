@@ -12,6 +12,11 @@ const USUAL_RATES: &[u32] = &[
     60_000, 90_000, 100_000, 119_880, 120_000,
 ];
 
+/// Frames after which a first guess of their rate is made, before a GOP is over.
+const GUESS_FRAMES_MIN: u32 = 5;
+/// Times come in whole milliseconds: as much as this a step may be off, and a sum of steps.
+const TIME_GRAIN: Duration = Duration::from_millis(1);
+
 /// What the broadcaster could set better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
@@ -48,6 +53,11 @@ pub(super) struct Pulse {
     frames: u32,
     interval: Option<Duration>,
     rate_millis: Option<u32>,
+    /// The newest frame of the open GOP, and the shortest and longest steps between its frames.
+    last: Option<MediaTime>,
+    steps: Option<(Duration, Duration)>,
+    /// Said until the first GOP is over.
+    guess_millis: Option<u32>,
 }
 
 impl Pulse {
@@ -56,7 +66,8 @@ impl Pulse {
             return;
         }
         if self.run != frame.run {
-            *self = Self { run: frame.run, rate_millis: self.rate_millis, ..Self::default() };
+            let rate_millis = self.rate_millis();
+            *self = Self { run: frame.run, rate_millis, ..Self::default() };
         }
         let since = self.keyframe.map(|keyframe| (frame.dts - keyframe).to_duration());
         if frame.keyframe {
@@ -65,18 +76,36 @@ impl Pulse {
                 self.rate_millis = rate(self.frames, since).or(self.rate_millis);
             }
             self.keyframe = Some(frame.dts);
-            self.frames = 0;
+            (self.frames, self.last, self.steps) = (0, None, None);
         } else if let Some(since) = since
             && since > self.interval.unwrap_or(KEYFRAME_INTERVAL_MAX)
         {
             self.interval = Some(since);
         }
         self.frames += 1;
+        let step = self.last.replace(frame.dts).map(|last| (frame.dts - last).to_duration());
+        if let Some(step) = step {
+            let (short, long) = self.steps.unwrap_or((step, step));
+            self.steps = Some((short.min(step), long.max(step)));
+        }
+        if self.rate_millis.is_none() {
+            self.guess_millis = self.guess(frame.dts);
+        }
     }
 
-    /// Thousandths of a frame a second over the last GOP, where it is one of the usual rates.
+    /// The rate of the frames since the keyframe, where they come so regularly that it is plain.
+    fn guess(&self, now: MediaTime) -> Option<u32> {
+        let (short, long) = self.steps?;
+        if self.frames < GUESS_FRAMES_MIN || long > short + 2 * TIME_GRAIN {
+            return None;
+        }
+        fitting(self.frames - 1, (now - self.keyframe?).to_duration())
+    }
+
+    /// Thousandths of a frame a second over the last GOP, where it is one of the usual rates; of
+    /// the first frames, while there is none.
     pub(super) fn rate_millis(&self) -> Option<u32> {
-        self.rate_millis
+        self.rate_millis.or(self.guess_millis)
     }
 
     pub(super) fn advice(&self, wanted: Duration) -> Vec<Advice> {
@@ -95,6 +124,16 @@ fn rate(frames: u32, length: Duration) -> Option<u32> {
     (nearest.abs_diff(counted) <= nearest / 200).then_some(nearest)
 }
 
+/// The fastest usual rate at which so many frames last so long, as far as whole milliseconds tell:
+/// what is stated is the greatest rate (draft-pantos-hls-rfc8216bis 4.4.6.2).
+fn fitting(frames: u32, length: Duration) -> Option<u32> {
+    let expected = |rate: u32| {
+        let micros = (u64::from(frames) * 1_000_000_000).checked_div(u64::from(rate));
+        Duration::from_micros(micros.unwrap_or(u64::MAX))
+    };
+    USUAL_RATES.iter().copied().rev().find(|rate| expected(*rate).abs_diff(length) <= TIME_GRAIN)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -109,17 +148,21 @@ mod tests {
         let mut pulse = Pulse::default();
         for n in 0..gops * frames {
             let dts = MediaTime::from_millis(i64::from(n) * micros / 1_000);
-            pulse.observe(&Frame {
-                track: TrackKind::Video,
-                dts,
-                pts: dts,
-                keyframe: n % frames == 0,
-                run: 0,
-                format: Arc::new(Format { video: None, audio: None }),
-                payload: Bytes::new(),
-            });
+            pulse.observe(&frame(dts, n % frames == 0));
         }
         pulse
+    }
+
+    fn frame(dts: MediaTime, keyframe: bool) -> Frame {
+        Frame {
+            track: TrackKind::Video,
+            dts,
+            pts: dts,
+            keyframe,
+            run: 0,
+            format: Arc::new(Format { video: None, audio: None }),
+            payload: Bytes::new(),
+        }
     }
 
     const WANTED: Duration = Duration::from_secs(2);
@@ -147,6 +190,37 @@ mod tests {
             assert_eq!(pulse(3, frames, micros).rate_millis(), rate);
         }
         assert_eq!(pulse(3, 60, 27_000).rate_millis(), None, "37 frames a second are unusual");
-        assert_eq!(pulse(1, 60, 33_333).rate_millis(), None, "one GOP is not over yet");
+    }
+
+    // H61: the rate is stated from the first part on, before a GOP is over.
+    #[test]
+    fn a_regular_rate_is_guessed_from_the_first_frames() {
+        for (micros, rate) in [
+            (33_333, Some(30_000)),
+            (33_367, Some(30_000)),
+            (40_000, Some(25_000)),
+            (41_667, Some(24_000)),
+            (16_667, Some(60_000)),
+            (20_000, Some(50_000)),
+            (66_667, Some(15_000)),
+            (8_333, Some(120_000)),
+            (27_000, None),
+        ] {
+            for frames in [5, 7, 12, 30] {
+                assert_eq!(pulse(1, frames, micros).rate_millis(), rate, "{micros}, {frames}");
+            }
+            assert_eq!(pulse(1, 4, micros).rate_millis(), None, "four frames tell little");
+        }
+        assert_eq!(pulse(3, 60, 33_367).rate_millis(), Some(29_970), "counted over a whole GOP");
+    }
+
+    // H61: frames that come irregularly have no rate that could be stated.
+    #[test]
+    fn no_rate_is_guessed_of_irregular_frames() {
+        let mut pulse = Pulse::default();
+        for (n, millis) in [0, 20, 67, 100, 133, 167, 200].into_iter().enumerate() {
+            pulse.observe(&frame(MediaTime::from_millis(millis), n == 0));
+            assert_eq!(pulse.rate_millis(), None, "{millis}");
+        }
     }
 }
