@@ -76,12 +76,12 @@ pub const RULES: &[Rule] = &[
     rule("H15", Must, Lint, "draft-22 4.4.3.2, 4.4.3.3", "both sequence tags come before the first segment"),
     // Sequence, mutation, lifetime.
     rule("H16", Must, Diff, "draft-22 6.2.2", "the media sequence rises by what was removed and never falls"),
-    rule("H17", Should, Lint, "draft-22 4.4.3.2", "a live playlist begins above media sequence 0, which some players take for none"),
+    rule("H17", Advice, Lint, "compatibility", "a live playlist begins above media sequence 0, which some players take for none"),
     rule("H18", Must, Diff, "draft-22 6.2.1", "what is listed never changes; versions only gain at the end and lose at the head"),
     rule("H19", Must, Http, "draft-22 6.2.1", "every answer is one whole version of the playlist"),
     rule("H20", Must, Diff, "draft-22 6.2.2", "segments and parts leave in order"),
     rule("H21", Must, Diff, "draft-22 6.2.2, Apple 8.11", "after removal three target durations and six segments are left"),
-    rule("H22", Must, Time, "draft-22 6.2.2", "a removed segment stays for its length and the longest playlist that held it"),
+    rule("H22", Must, Time, "draft-22 6.2.2", "a segment that left stays, from its first listing, for its length and the longest playlist with it"),
     rule("H23", Must, Time, "draft-22 6.2.2", "a part stays three target durations after its tag left"),
     rule("H24", Should, Lint, "draft-22 6.2.2", "parts are listed only within three target durations of the end"),
     rule("H25", Must, Time, "draft-22 6.2.1", "a new segment comes within one and a half target durations"),
@@ -92,7 +92,7 @@ pub const RULES: &[Rule] = &[
     rule("H30", Must, Http, "draft-22 6.2.5", "after the end every delivery directive is ignored"),
     rule("H31", Should, Time, "draft-22 6.2.1", "a removed presentation answers 404 or 410; its segments stay for its length"),
     rule("H32", Must, Http, "draft-22 6.2.1", "one address never serves two different bodies of media"),
-    rule("H33", Must, Media, "draft-22 4.4.4.8", "a stated segment bit rate is within ten per cent of the real one"),
+    rule("H33", Must, Media, "draft-22 4.4.4.8", "a stated segment bit rate is within ten per cent of the real one, byte ranges apart"),
     // Discontinuities, gaps, dates.
     rule("H34", Must, Diff, "draft-22 6.2.2, Apple 8.17", "a live playlist counts the discontinuities that left it"),
     rule("H35", Must, Media, "draft-22 4.4.4.3, Apple 8.14", "a change of format, tracks or encoding is marked as a discontinuity"),
@@ -122,7 +122,7 @@ pub const RULES: &[Rule] = &[
     rule("H59", Should, Media, "Apple, Preparing audio", "no edit list shifts the sound, and after a break it starts no later than the picture"),
     rule("H60", Must, Media, "draft-22 6.2.4", "CODECS names every format and says what the init segment says"),
     rule("H61", Must, Media, "Apple 9.2, 9.15", "RESOLUTION and FRAME-RATE are given for video and are those of the stream"),
-    rule("H62", Must, Media, "Apple 1.28, 1.29, 9.14", "the peak is below 125 % of BANDWIDTH, the average below 110 % of AVERAGE-BANDWIDTH"),
+    rule("H62", Must, Media, "Apple 1.28, 1.29, 9.14", "runs of about a target are below 125 % of BANDWIDTH, the average below 110 % of AVERAGE-BANDWIDTH"),
     rule("H63", Must, Media, "draft-22 3.1.4", "a WebVTT segment has its header and its timestamp map"),
     // Multivariant.
     rule("H64", Must, Lint, "draft-22 4.4.6.2, Apple 9.1", "every variant has BANDWIDTH and CODECS"),

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::ledger::Ledger;
 use super::look::Look;
 use super::playlist::{Playlist, Resource, Segment, Tag};
@@ -37,8 +39,10 @@ impl Look<'_> {
         let mut due: Vec<_> = whole.tags.iter().filter(counts).map(words).collect();
         is.sort_unstable();
         due.sort_unstable();
-        let other =
-            due.iter().find(|tag| !is.contains(tag)).or(is.iter().find(|t| !due.contains(t)));
+        // Both are sorted: the first pair that differs holds a tag that the other lacks.
+        let pairs = due.iter().zip(&is).find(|(due, is)| due != is);
+        let longer = if is.len() < due.len() { due.get(is.len()) } else { is.get(due.len()) };
+        let other = pairs.map(|(due, is)| due.min(is)).or(longer);
         self.expect("H102", is == due, 0, || {
             let (name, value) = other.cloned().unwrap_or_default();
             format!("the update and the whole playlist differ in {name}:{value}")
@@ -81,9 +85,10 @@ impl Look<'_> {
             return self.ledger.not_applicable("H103", "no update skips date ranges");
         };
         let id = |tag: Tag<'_>| attribute(tag.value, "ID").unwrap_or_default().to_owned();
-        let still: Vec<_> = whole.all_tags("EXT-X-DATERANGE").map(id).collect();
+        let still: BTreeSet<_> = whole.all_tags("EXT-X-DATERANGE").map(id).collect();
+        let named: BTreeSet<_> = named.split('\t').collect();
         let mut gone = old.all_tags("EXT-X-DATERANGE").map(id).filter(|id| !still.contains(id));
-        let unnamed = gone.find(|id| !named.split('\t').any(|name| name == id));
+        let unnamed = gone.find(|id| !named.contains(id.as_str()));
         let line = update.tag("EXT-X-SKIP").map_or(0, |tag| tag.line);
         self.expect("H103", unnamed.is_none(), line, || {
             format!("the date range {} left unnamed", unnamed.unwrap_or_default())
@@ -91,8 +96,19 @@ impl Look<'_> {
     }
 }
 
+/// Its bytes follow those of a segment that the update leaves out, so that the update by itself
+/// does not say where they begin.
+fn goes_on_alike(is: &Segment<'_>, due: &Segment<'_>) -> bool {
+    let stated = |segment: &Segment<'_>| -> Option<String> {
+        let tag = segment.tags.iter().find(|tag| tag.name == "EXT-X-BYTERANGE")?;
+        Some(tag.value.to_owned())
+    };
+    is.range.is_none() && stated(is).is_some_and(|range| Some(range) == stated(due))
+}
+
 fn agree(is: &Segment<'_>, due: &Segment<'_>, map: Option<&Resource<'_>>) -> bool {
-    is.is_where(due)
+    is.uri == due.uri
+        && (is.range == due.range || goes_on_alike(is, due))
         && (is.msn, is.micros(), is.gap, is.discontinuity)
             == (due.msn, due.micros(), due.gap, due.discontinuity)
         && (is.date == due.date || due.date.is_none())

@@ -1,5 +1,7 @@
 //! Rules of one media playlist: its head, its segments, its dates.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::ledger::Ledger;
 use super::look::{FRAME_MICROS, Look, seconds};
 use super::playlist::{Playlist, Segment, Tag};
@@ -51,15 +53,14 @@ pub fn judge_playlist(ledger: &mut Ledger, url: &str, body: &[u8]) {
 impl Look<'_> {
     /// H8: tags of one kind of playlist only, each at most once.
     fn kind(&mut self, playlist: &Playlist<'_>) {
-        let mut seen: Vec<&str> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut fault: Option<(Tag<'_>, &str)> = None;
         for tag in &playlist.tags {
             if OF_MULTIVARIANT.contains(&tag.name) {
                 fault = Some((*tag, "stands in a media playlist"));
-            } else if ONCE.contains(&tag.name) && seen.contains(&tag.name) {
+            } else if ONCE.contains(&tag.name) && !seen.insert(tag.name) {
                 fault = Some((*tag, "stands there again"));
             }
-            seen.push(tag.name);
         }
         let line = fault.map_or(0, |(tag, _)| tag.line);
         self.expect("H8", fault.is_none(), line, || {
@@ -76,7 +77,7 @@ impl Look<'_> {
         self.order(playlist);
         if playlist.live() {
             let tag = playlist.tag("EXT-X-MEDIA-SEQUENCE");
-            self.advise("H17", playlist.media_sequence > 0, tag.map_or(0, |tag| tag.line), || {
+            self.expect("H17", playlist.media_sequence > 0, tag.map_or(0, |tag| tag.line), || {
                 "the first segment has number 0".to_owned()
             });
             let counted = playlist.tag("EXT-X-DISCONTINUITY-SEQUENCE").is_some();
@@ -212,14 +213,13 @@ impl Look<'_> {
 
     /// H48: an id of its own for every range of dates.
     fn date_ranges(&mut self, playlist: &Playlist<'_>) {
-        let mut known: Vec<(&str, &str)> = Vec::new();
+        let mut known = BTreeMap::new();
         for tag in playlist.all_tags("EXT-X-DATERANGE") {
             let id = attribute(tag.value, "ID").unwrap_or_default();
             self.expect("H48", !id.is_empty(), tag.line, || "a date range without id".to_owned());
             let start = attribute(tag.value, "START-DATE").unwrap_or_default();
-            let other = known.iter().any(|(known, at)| *known == id && *at != start);
+            let other = *known.entry(id).or_insert(start) != start;
             self.expect("H48", !other, tag.line, || format!("the id {id:?} for two ranges"));
-            known.push((id, start));
         }
     }
 

@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use super::finding::Place;
 use super::ledger::Ledger;
 use super::playlist::Segment;
@@ -10,16 +12,19 @@ pub(super) struct Look<'a> {
     pub(super) ledger: &'a mut Ledger,
     pub(super) url: &'a str,
     pub(super) text: &'a str,
+    /// Made for the first finding: a bad playlist of megabytes has many.
+    lines: OnceCell<Vec<&'a str>>,
 }
 
 impl<'a> Look<'a> {
     pub(super) fn new(ledger: &'a mut Ledger, url: &'a str, text: &'a str) -> Self {
-        Self { ledger, url, text }
+        Self { ledger, url, text, lines: OnceCell::new() }
     }
 
     /// The place of a line, quoted; line 0 is the playlist as a whole.
     pub(super) fn place(&self, line: usize) -> Place {
-        let found = line.checked_sub(1).and_then(|index| self.text.lines().nth(index));
+        let lines = self.lines.get_or_init(|| self.text.lines().collect());
+        let found = line.checked_sub(1).and_then(|index| lines.get(index));
         found.map_or_else(|| Place::url(self.url), |text| Place::line(self.url, line, text))
     }
 

@@ -1,3 +1,5 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::finding::Place;
 use super::ledger::Ledger;
 use super::look::{Look, seconds};
@@ -118,9 +120,13 @@ impl Look<'_> {
     /// H20: what is missing is missing at the head.
     fn in_order(&mut self, old: &Playlist<'_>, new: &Playlist<'_>, count: usize) -> bool {
         let stay: Vec<_> = old.segments.iter().skip(count).collect();
+        let place = |segment: &Segment<'_>| {
+            let range = segment.range.as_ref().map(|range| (range.start, range.end));
+            (segment.uri.to_owned(), range)
+        };
+        let places: BTreeSet<_> = new.segments.iter().map(place).collect();
         let in_place = |was: &Segment<'_>| new.at(was.msn).is_some_and(|is| is.is_where(was));
-        let there =
-            |was: &Segment<'_>| in_place(was) || new.segments.iter().any(|is| is.is_where(was));
+        let there = |was: &Segment<'_>| in_place(was) || places.contains(&place(was));
         let first_there = stay.iter().position(|was| there(was));
         let missing = first_there.and_then(|first| stay.iter().skip(first).find(|was| !there(was)));
         // A segment that got another address is not one that left: its neighbours keep their place.
@@ -205,10 +211,14 @@ impl Look<'_> {
     /// H48: a date range stays while a segment is listed that it touches, and its id is its own.
     fn date_ranges_stay(&mut self, old: &Playlist<'_>, new: &Playlist<'_>) {
         let first = new.all().find_map(|segment| wall_micros(segment.date?));
+        let mut listed = BTreeMap::new();
+        for is in new.all_tags("EXT-X-DATERANGE") {
+            listed.entry(attribute(is.value, "ID")).or_insert(is);
+        }
         for was in old.all_tags("EXT-X-DATERANGE") {
             let id = attribute(was.value, "ID");
             let start = |tag: Tag<'_>| attribute(tag.value, "START-DATE").and_then(wall_micros);
-            let is = new.all_tags("EXT-X-DATERANGE").find(|is| attribute(is.value, "ID") == id);
+            let is = listed.get(&id).copied();
             let begins = start(was);
             let due = begins.zip(first).is_some_and(|(start, first)| start >= first);
             let holds = is.map_or(!due, |is| start(is) == begins);

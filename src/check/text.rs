@@ -2,18 +2,24 @@
 
 /// Name and value of each attribute, quotes removed.
 pub fn attributes(list: &str) -> impl Iterator<Item = (&str, &str)> {
+    quoted_attributes(list).map(|(name, value, _)| (name, value))
+}
+
+/// The same, and whether the value stood in quotes.
+pub(super) fn quoted_attributes(list: &str) -> impl Iterator<Item = (&str, &str, bool)> {
     let mut rest = list;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let (name, after) = rest.split_once('=').unwrap_or((rest, ""));
-        let (value, after) = match after.strip_prefix('"') {
+        let inside = after.strip_prefix('"');
+        let (value, after) = match inside {
             Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
             None => after.split_at(after.find(',').unwrap_or(after.len())),
         };
         rest = after.strip_prefix(',').unwrap_or(after);
-        Some((name, value))
+        Some((name, value, inside.is_some()))
     })
 }
 

@@ -1,10 +1,12 @@
 //! Rules of the text of any playlist, multivariant or media.
 
+use std::collections::BTreeSet;
+
 use super::finding::Place;
 use super::ledger::Ledger;
 use super::look::Look;
 use super::playlist::Tag;
-use super::text::{attribute, attributes};
+use super::text::{attribute, quoted_attributes};
 
 /// Tags whose value is an attribute list.
 const WITH_ATTRIBUTES: &[&str] = &[
@@ -92,18 +94,16 @@ impl Look<'_> {
             return;
         }
         let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-';
-        let mut names: Vec<&str> = Vec::new();
+        let mut names = BTreeSet::new();
         let mut fault = None;
-        for (name, value) in attributes(tag.value) {
-            let quoted = || tag.value.contains(&format!("\"{value}\""));
+        for (name, value, quoted) in quoted_attributes(tag.value) {
             if name.is_empty() || !name.bytes().all(plain) {
                 fault = Some(format!("the attribute name {name:?}"));
-            } else if (value.is_empty() || value.contains(char::is_whitespace)) && !quoted() {
+            } else if (value.is_empty() || value.contains(char::is_whitespace)) && !quoted {
                 fault = Some(format!("the value {value:?} of {name}"));
-            } else if names.contains(&name) {
+            } else if !names.insert(name) {
                 fault = Some(format!("{name} twice"));
             }
-            names.push(name);
             self.number(tag.line, name, value);
         }
         self.expect("H5", fault.is_none(), tag.line, || fault.unwrap_or_default());

@@ -30,6 +30,8 @@ pub(super) struct Stream {
     pub(super) frames: usize,
     /// Ticks of a frame, on average.
     pub(super) frame: i64,
+    /// Ticks of the shortest frame, where frames state their length.
+    pub(super) shortest: Option<i64>,
     pub(super) starts_independent: bool,
     pub(super) independent: bool,
     pub(super) bytes: usize,
@@ -115,6 +117,7 @@ impl Stream {
             shown_until,
             frames,
             frame: whole / i64::try_from(frames).ok()?.max(1),
+            shortest: samples().map(|sample| i64::from(sample.duration)).filter(|t| 0 < *t).min(),
             starts_independent: independent.first().copied().unwrap_or(false),
             independent: independent.contains(&true),
             bytes: samples().map(|sample| sample.data.len()).sum(),

@@ -1,6 +1,6 @@
 use super::super::finding::Place;
 use super::super::ledger::Ledger;
-use super::bytes::{Atom, atoms};
+use super::bytes::{Atom, Bytes, atoms};
 use super::codec::Description;
 
 /// What an init segment says about its tracks.
@@ -19,6 +19,8 @@ pub(super) struct Track {
     /// The bytes of the sample entry: a change of any of them is a change of format.
     pub(super) entry: Vec<u8>,
     pub(super) description: Description,
+    /// Width and height at which pictures are shown, where the header says.
+    pub(super) shown: Option<(u64, u64)>,
     pub(super) defaults: Defaults,
 }
 
@@ -94,6 +96,7 @@ impl Init {
         let (version, _, mut header) = trak.child(b"tkhd")?.full()?;
         header.take(if version == 1 { 16 } else { 8 })?;
         let id = header.u32()?;
+        let shown = shown(header, version);
         let mdia = trak.child(b"mdia")?;
         let (version, _, mut header) = mdia.child(b"mdhd")?.full()?;
         header.take(if version == 1 { 16 } else { 8 })?;
@@ -126,6 +129,7 @@ impl Init {
             format: entry.kind.to_owned(),
             entry: entry.body.to_owned(),
             description: Description::parse(&entry, kind == Kind::Video),
+            shown,
             defaults: defaults.unwrap_or_default(),
         })
     }
@@ -194,6 +198,15 @@ fn fact(
 pub(super) fn place(url: &str, start: usize, end: usize) -> Place {
     let number = |at: usize| u64::try_from(at).unwrap_or(u64::MAX);
     Place::bytes(url, number(start)..number(end))
+}
+
+/// Width and height at the end of a track header, behind its number (ISO/IEC 14496-12 8.3.2): whole
+/// pixels of a fixed point.
+fn shown(mut header: Bytes<'_>, version: u8) -> Option<(u64, u64)> {
+    header.take(if version == 1 { 12 } else { 8 } + 52)?;
+    let mut pixels = || header.u32().map(|fixed| u64::from(fixed >> 16));
+    let shown = (pixels()?, pixels()?);
+    (shown != (0, 0)).then_some(shown)
 }
 
 fn duration(mvhd: &Atom<'_>) -> Option<u64> {

@@ -242,6 +242,10 @@ impl<'a> Track<'a> {
         let (last, _) = *self.times.last()?;
         let count = i64::try_from(self.times.len()).ok()?;
         let frame = if count > 1 { (last - start) / (count - 1) } else { 0 };
+        let steps = self.times.windows(2).filter_map(|two| match two {
+            [(before, _), (now, _)] => now.checked_sub(*before).filter(|step| 0 < *step),
+            _ => None,
+        });
         Some(Stream {
             id: u32::from(self.pid),
             kind: self.kind(),
@@ -252,6 +256,7 @@ impl<'a> Track<'a> {
             shown_until: self.times.iter().map(|(_, shown)| *shown).max()? + frame,
             frames: self.times.len(),
             frame,
+            shortest: steps.min(),
             starts_independent: self.independent.first().copied().unwrap_or(false),
             independent: self.independent.contains(&true),
             bytes: self.bytes,

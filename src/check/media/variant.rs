@@ -15,12 +15,8 @@ pub fn judge_variant(ledger: &mut Ledger, url: &str, variant: &Variant<'_>, all:
         all.iter().filter_map(|w| w.init.as_ref()).flat_map(|init| &init.tracks).collect();
     formats(ledger, variant, &tracks, &place);
     let pictures = tracks.iter().find(|track| track.kind == Kind::Video);
-    if let Some((width, height)) = pictures.and_then(|track| track.description.size)
-        && let Some(stated) = variant.attribute("RESOLUTION")
-    {
-        ledger.expect("H61", stated == format!("{width}x{height}"), || {
-            (format!("RESOLUTION is {stated}, the pictures are {width}x{height}"), place())
-        });
+    if let Some(track) = pictures {
+        resolution(ledger, variant, track, &place);
     }
     let shown = all.iter().find(|watched| watched.rates.frames > 0);
     if let Some(rates) = shown.map(|watched| watched.rates) {
@@ -67,16 +63,41 @@ fn same_codec(stated: &str, real: &str) -> bool {
     mp3 || stated == real || stated.strip_prefix(&real).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// H61: the stated frame rate, within a twentieth.
+/// H61: the stated size is one that the pictures may be displayed at: as coded and cropped, or as
+/// shown where pixels are not square (draft-pantos-hls-rfc8216bis 4.4.6.2, RESOLUTION).
+fn resolution(
+    ledger: &mut Ledger,
+    variant: &Variant<'_>,
+    track: &Track,
+    place: &dyn Fn() -> Place,
+) {
+    let (Some(coded), Some(stated)) = (track.description.size, variant.attribute("RESOLUTION"))
+    else {
+        return;
+    };
+    let text = |(width, height)| format!("{width}x{height}");
+    let shown = track.shown.filter(|shown| *shown != coded);
+    let holds = stated == text(coded) || shown.is_some_and(|shown| stated == text(shown));
+    ledger.expect("H61", holds, || {
+        let shown = shown.map_or_else(String::new, |shown| format!(", shown at {}", text(shown)));
+        (format!("RESOLUTION is {stated}, the pictures are {}{shown}", text(coded)), place())
+    });
+}
+
+/// H61: the stated frame rate is the greatest there is (draft-pantos-hls-rfc8216bis 4.4.6.2): not
+/// below what comes on average, nor above what the shortest picture makes, within a twentieth.
 fn frame_rate(ledger: &mut Ledger, variant: &Variant<'_>, seen: Rates, place: &dyn Fn() -> Place) {
     let Some(stated) = variant.attribute("FRAME-RATE").and_then(super::super::text::micros) else {
         return;
     };
     let frames = i64::try_from(seen.frames).unwrap_or(i64::MAX);
-    // Both in millionths of a frame a second.
-    let real = i128::from(frames) * 1_000_000_000_000 / i128::from(seen.shown.max(1));
-    let off = (i128::from(stated) - real).abs();
-    ledger.expect("H61", off * 20 <= real, || {
+    // All in millionths of a frame a second.
+    let rate =
+        |frames, micros: i64| i128::from(frames) * 1_000_000_000_000 / i128::from(micros.max(1));
+    let real = rate(frames, seen.shown);
+    let fastest = seen.shortest.map_or(real, |shortest| rate(1_i64, shortest).max(real));
+    let stated = i128::from(stated);
+    ledger.expect("H61", real * 19 <= stated * 20 && stated * 20 <= fastest * 21, || {
         let stated = variant.attribute("FRAME-RATE").unwrap_or_default();
         (format!("FRAME-RATE is {stated}, there are {} frames in 1,000 s", real / 1_000), place())
     });
@@ -94,7 +115,7 @@ fn rates(ledger: &mut Ledger, variant: &Variant<'_>, all: &[&Watched], place: &d
     let peak = together(|rates| rates.peak);
     if let Some(most) = stated("BANDWIDTH").filter(|_| peak > 0) {
         ledger.expect("H62", peak.saturating_mul(100) < most.saturating_mul(125), || {
-            (format!("a segment has {peak} bit/s, BANDWIDTH is {most}"), place())
+            (format!("{peak} bit/s over about a target duration, BANDWIDTH is {most}"), place())
         });
     }
     let average = together(|rates| {
@@ -130,22 +151,35 @@ mod tests {
     use super::*;
     use crate::check::{Listed, Multivariant};
 
-    /// H62: a segment much shorter than the target says nothing of the peak; a whole one does.
+    /// H62: the peak is that of runs of half a target to one and a half. A segment much shorter says
+    /// nothing by itself, and counts with those beside it, as long as none is missing between.
     #[test]
-    fn the_peak_is_that_of_longer_segments() {
+    fn the_peak_is_that_of_runs_of_about_a_target() {
         let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=990000\nlive.m3u8\n";
         let variant = Multivariant::parse(text).variants[0];
-        for (micros, breaks) in [(500_000, false), (1_000_000, true), (2_000_000, true)] {
+        // Milliseconds and kilobits a second of each segment, target 2 s; 1.2375 Mbit/s is too much.
+        let whole = (2_000, 400);
+        for (segments, missing, breaks) in [
+            (&[(500, 1_720), whole][..], false, false),
+            (&[(1_000, 1_720), whole], false, true),
+            (&[(2_000, 1_720), whole], false, true),
+            (&[(500, 1_720), (500, 1_720)], false, true),
+            (&[(500, 1_720), (500, 1_720)], true, false),
+            (&[(500, 1_720), (400, 400), (500, 1_720)], false, true),
+            (&[(900, 1_800), (900, 400), (900, 1_800)], false, true),
+            (&[(900, 1_800), (1_500, 400), (900, 1_800)], false, false),
+        ] {
             let (mut ledger, mut watched) = (Ledger::default(), Watched::default());
-            let target = 2_000_000;
-            let length = usize::try_from(micros * 1_720_000 / 8_000_000).unwrap();
-            for (micros, bytes) in [(micros, vec![0; length]), (target, vec![0; 100_000])] {
-                let listed = Listed { url: "s.m4s", micros, target, ..Listed::default() };
+            for (index, (millis, kilobits)) in (0_u64..).zip(segments) {
+                let bytes = vec![0; usize::try_from(millis * kilobits / 8).unwrap()];
+                let msn = if missing { index * 2 } else { index };
+                let (micros, target) = (millis * 1_000, 2_000_000);
+                let listed = Listed { url: "s.m4s", msn, micros, target, ..Listed::default() };
                 watched.segment(&mut ledger, &listed, &bytes);
             }
             judge_variant(&mut ledger, "index.m3u8", &variant, &[&watched]);
             let broken = ledger.findings().any(|finding| finding.rule == "H62");
-            assert_eq!(broken, breaks, "{micros}");
+            assert_eq!(broken, breaks, "{segments:?}, missing between: {missing}");
         }
     }
 
@@ -158,5 +192,40 @@ mod tests {
         }
         assert!(same_codec("av01.0.04M.08.0.110", "av01.0.04M.08"));
         assert!(!same_codec("avc1.64001f", "avc1.42c014"));
+    }
+
+    /// H61: the stated frame rate is the greatest of all, which need not be the average.
+    #[test]
+    fn a_frame_rate_is_the_greatest_of_a_stream_that_varies() {
+        let second = 1_000_000;
+        // Half of the time 30 frames a second, and 15 else.
+        let varies = Rates {
+            frames: 45,
+            shown: 2 * second,
+            shortest: Some(second / 30),
+            ..Rates::default()
+        };
+        let steady = Rates {
+            frames: 60,
+            shown: 2 * second,
+            shortest: Some(second / 30),
+            ..Rates::default()
+        };
+        for (seen, stated, holds) in [
+            (varies, "30.000", true),
+            (varies, "22.500", true),
+            (varies, "15.000", false),
+            (varies, "60.000", false),
+            (steady, "30.000", true),
+            (steady, "29.970", true),
+            (steady, "25.000", false),
+            (steady, "32.000", false),
+        ] {
+            let text = format!("#EXTM3U\n#EXT-X-STREAM-INF:FRAME-RATE={stated}\nlive.m3u8\n");
+            let mut ledger = Ledger::default();
+            let variant = Multivariant::parse(&text).variants[0];
+            frame_rate(&mut ledger, &variant, seen, &Place::default);
+            assert_eq!(ledger.findings().next().is_none(), holds, "{stated} of {seen:?}");
+        }
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use super::super::finding::Place;
 use super::super::ledger::Ledger;
 use super::super::look::{FRAME_MICROS, seconds};
@@ -40,7 +42,8 @@ impl<'a> Listed<'a> {
             target: playlist.target(),
             discontinuity: segment.discontinuity,
             date: segment.date.and_then(wall_micros),
-            bitrate: segment.bitrate,
+            // It says nothing of a part of a larger resource.
+            bitrate: segment.bitrate.filter(|_| segment.range.is_none()),
             independent: playlist.tag("EXT-X-INDEPENDENT-SEGMENTS").is_some(),
             encrypted: segment.key.is_some(),
             holes: segment.parts.iter().any(|part| part.gap),
@@ -59,6 +62,15 @@ pub struct Watched {
     /// Number, start and date of the newest segments.
     pub(super) starts: Vec<(u64, i64, Option<i64>)>,
     pub(super) rates: Rates,
+    stretch: Stretch,
+}
+
+/// The newest segments in a row, for the peak.
+#[derive(Clone, Debug, Default)]
+struct Stretch {
+    next: Option<u64>,
+    /// Length in microseconds and bytes of each, oldest first; all but the oldest fit in one run.
+    segments: VecDeque<(i64, u64)>,
 }
 
 /// The segment before.
@@ -85,11 +97,49 @@ struct Run {
 pub(super) struct Rates {
     pub(super) bytes: u64,
     pub(super) micros: i64,
-    /// Bits a second of the fullest segment.
+    /// Bits a second of the fullest run of segments.
     pub(super) peak: u64,
     pub(super) frames: usize,
     /// What the pictures add up to.
     pub(super) shown: i64,
+    /// The shortest picture.
+    pub(super) shortest: Option<i64>,
+}
+
+impl Stretch {
+    /// Takes the next segment in. The rate of the fullest run that ends with it: runs are of half a
+    /// target to one and a half (draft-pantos-hls-rfc8216bis 4.1), so a segment much shorter, as
+    /// before a break, counts with its neighbours only.
+    fn peak(&mut self, msn: u64, length: i64, bytes: u64, target: i64) -> u64 {
+        if self.next != Some(msn) {
+            self.segments.clear();
+        }
+        self.next = msn.checked_add(1);
+        self.segments.push_back((length, bytes));
+        let (mut fullest, mut micros, mut sum) = (0, 0_i64, 0_u64);
+        let mut fitting = 0;
+        for (length, bytes) in self.segments.iter().rev() {
+            micros = micros.saturating_add(*length);
+            sum = sum.saturating_add(*bytes);
+            if target.saturating_mul(3) < micros.saturating_mul(2) {
+                break;
+            }
+            fitting += 1;
+            if target <= micros.saturating_mul(2) {
+                fullest = fullest.max(bit_rate(sum, micros));
+            }
+        }
+        while fitting + 1 < self.segments.len() {
+            self.segments.pop_front();
+        }
+        fullest
+    }
+}
+
+/// Bits a second; 0 for no time.
+fn bit_rate(bytes: u64, micros: i64) -> u64 {
+    let micros = u64::try_from(micros).unwrap_or(0);
+    bytes.saturating_mul(8_000_000).checked_div(micros).unwrap_or(0)
 }
 
 impl Watched {
@@ -165,17 +215,14 @@ impl Watched {
     /// H33, and the sums for H62.
     fn rate(&mut self, ledger: &mut Ledger, listed: &Listed<'_>, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let Some(micros) = u64::try_from(listed.micros).ok().filter(|micros| *micros > 0) else {
+        if listed.micros <= 0 {
             return;
-        };
-        let rate = bytes.saturating_mul(8_000_000) / micros;
+        }
+        let rate = bit_rate(bytes, listed.micros);
         self.rates.bytes = self.rates.bytes.saturating_add(bytes);
         self.rates.micros = self.rates.micros.saturating_add(listed.micros);
-        // The peak is that of half a target and more (draft-pantos-hls-rfc8216bis 4.1): a short
-        // segment, as before a break, is little but its keyframe.
-        if listed.target <= listed.micros.saturating_mul(2) {
-            self.rates.peak = self.rates.peak.max(rate);
-        }
+        let peak = self.stretch.peak(listed.msn, listed.micros, bytes, listed.target);
+        self.rates.peak = self.rates.peak.max(peak);
         if let Some(stated) = listed.bitrate {
             let real = rate / 1_000;
             // What is stated is rounded to kilobits.
@@ -236,6 +283,8 @@ impl Watched {
         if leading.kind == Kind::Video {
             self.rates.frames = self.rates.frames.saturating_add(leading.frames);
             self.rates.shown = self.rates.shown.saturating_add(leading.length());
+            let shortest = leading.shortest.map(|ticks| leading.micros(ticks));
+            self.rates.shortest = self.rates.shortest.into_iter().chain(shortest).min();
         }
         self.starts.push((listed.msn, start, listed.date));
         if self.starts.len() > REMEMBERED {

@@ -1,7 +1,9 @@
 use super::texts::{EVENT, MULTIVARIANT, VOD, delta, low_latency, nginx_rtmp, plain};
 use super::{assert_all_judged, assert_broken, broken, misjudged};
+use crate::base::{Clock, SystemClock};
 use crate::check::{
-    Ledger, judge_delta, judge_multivariant, judge_playlist, judge_reload, judge_renditions,
+    Ledger, Listed, Playlist, judge_delta, judge_multivariant, judge_playlist, judge_reload,
+    judge_renditions,
 };
 
 const URL: &str = "https://host/live/a.m3u8";
@@ -359,6 +361,58 @@ fn an_update_makes_the_version_of_now() {
         judge_update(&mut ledger, |text| changed(&text, what, by));
         assert_broken(&ledger, rule, &[], by);
     }
+}
+
+/// H102: a segment whose bytes follow those of one that was left out, and one that does not.
+#[test]
+fn byte_ranges_go_on_over_what_an_update_leaves_out() {
+    let head = "#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:2\n\
+                #EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=12.0\n#EXT-X-MEDIA-SEQUENCE:5\n";
+    let segment = |range: &str| format!("#EXTINF:2.0,\n#EXT-X-BYTERANGE:{range}\nall.mp4\n");
+    let rest = segment("100").repeat(8);
+    let full = format!("{head}{}{rest}", segment("100@0"));
+    for (first, fine) in [("100", true), ("100@200", true), ("101", false), ("100@0", false)] {
+        let kept = rest.replacen(&segment("100").repeat(2), &segment(first), 1);
+        let update = format!("{head}#EXT-X-SKIP:SKIPPED-SEGMENTS=2\n{kept}");
+        let mut ledger = Ledger::default();
+        judge_delta(&mut ledger, URL, &full, &update, &full);
+        let found: Vec<_> = broken(&ledger).into_iter().collect();
+        assert_eq!(found, if fine { &[][..] } else { &["H102"] }, "{first}");
+    }
+}
+
+/// H33: a stated bit rate says nothing of parts of a larger resource (draft-pantos-hls-rfc8216bis
+/// 4.4.4.8).
+#[test]
+fn a_bit_rate_is_not_that_of_byte_ranges() {
+    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-BITRATE:900\n#EXTINF:2,\na.ts\n\
+                #EXTINF:2,\n#EXT-X-BYTERANGE:100@0\nb.ts\n#EXTINF:2,\nc.ts\n";
+    let playlist = Playlist::parse(text);
+    let rates = playlist.segments.iter().map(|s| Listed::new(s.uri, &playlist, s).bitrate);
+    assert_eq!(rates.collect::<Vec<_>>(), [Some(900), None, Some(900)]);
+}
+
+/// Megabytes of faults, each with its line, take a moment and no minutes.
+#[test]
+fn a_long_playlist_of_faults_is_judged_in_a_moment() {
+    const COUNT: usize = 40_000;
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:5\n";
+    let dates = "#EXT-X-DATERANGE:ID=\"same\",START-DATE=\"\"\n".repeat(COUNT);
+    let list = format!("#EXT-X-MAP:{}\n", "A=\"b c\",".repeat(COUNT));
+    let list = list + &(0..COUNT).map(|n| format!("A{n}=\"b {n}\",")).collect::<String>();
+    let segments = |name: &str| -> String {
+        (0..COUNT).map(|n| format!("#EXTINF:9,\n{name}{n}.ts\n")).collect()
+    };
+    let before = format!("{head}{dates}{list}\n{}", segments("a"));
+    let now = format!("{head}{dates}{list}\n{}", segments("b"));
+    let clock = SystemClock::new();
+    let mut ledger = Ledger::default();
+    judge_playlist(&mut ledger, URL, now.as_bytes());
+    judge_reload(&mut ledger, URL, &before, &now);
+    judge_delta(&mut ledger, URL, &before, &now, &before);
+    assert!(broken(&ledger).contains("H12"));
+    let taken = clock.now().mono.since_start();
+    assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");
 }
 
 /// Whatever stands in a playlist, the judge ends.

@@ -29,6 +29,7 @@ impl Piece {
             url: URL,
             msn: number,
             micros: 1_000_000,
+            target: 1_000_000,
             date: Some(1_795_248_000_000_000 + i64::try_from(number).expect("small") * 1_000_000),
             bitrate: Some(bitrate),
             independent: true,
@@ -180,6 +181,12 @@ const TRANSPORTS: &[Bad] = &[
 pub(super) fn judge_good(ledger: &mut Ledger) {
     judge(ledger, &movie(), &movie());
     judge(ledger, &transport(), &transport());
+    let mut wide = movie();
+    patch(&mut wide.init, b"tkhd", 76, &[3, 0x55, 0, 0, 1, 104, 0, 0]);
+    for size in ["640x360", "853x360"] {
+        wide.variant = VARIANT.replace("640x360", size);
+        judge(ledger, &wide, &movie());
+    }
     let mut broken = movie();
     broken.segments[3].listed.discontinuity = true;
     broken.new_init = Some((3, broken.init.clone()));
