@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::quiet::Quiet;
 use super::table::{Table, clock, megabits, millis, per_second};
 use crate::base::SystemClock;
 use crate::load::{
@@ -22,7 +23,7 @@ const ARRIVALS_PER_SECOND: usize = 500;
 #[derive(Clone, Debug, Args)]
 pub struct LoadArgs {
     /// The playlist to watch: http://host:port/channel/index.m3u8
-    #[arg(value_name = "URL", value_parser = Address::parse)]
+    #[arg(value_name = "URL", value_parser = Quiet(Address::parse))]
     pub url: Address,
     /// Players at once (1 to 25000)
     #[arg(long, value_name = "N", value_parser = parse_viewers)]

@@ -16,6 +16,7 @@ mod listen;
 mod listeners;
 pub mod load;
 pub mod publish;
+mod quiet;
 mod records;
 mod reload;
 mod run;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::demo::CLIP;
 use super::load::{parse_length, parse_up_to};
+use super::quiet::Quiet;
 use crate::base::{Limits, SystemClock};
 use crate::load::PUBLISHERS_MAX;
 use crate::media::{FlvTag, FlvTagKind};
@@ -37,7 +38,7 @@ pub struct PublishArgs {
     #[arg(value_name = "FILE.flv")]
     pub file: Option<PathBuf>,
     /// Where to: rtmp://host/app/key, with :port where it is not 1935
-    #[arg(long, value_name = "ADDRESS", value_parser = Target::parse)]
+    #[arg(long, value_name = "ADDRESS", value_parser = Quiet(Target::parse))]
     pub to: Target,
     /// Begin again at the end, for ever
     #[arg(long = "loop")]
@@ -86,17 +87,28 @@ fn parse_speed(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("a number from {SPEED_MIN} to {SPEED_MAX}"))
 }
 
+/// Why nothing was published, or not to the end.
+#[derive(Debug)]
+pub enum Unpublished {
+    /// What was asked for cannot be done: nobody has been connected to.
+    Wrong(anyhow::Error),
+    /// A refusal, a lost connection or a file that goes wrong half-way.
+    Failed(anyhow::Error),
+}
+
 /// Publishes the file and returns when it is over or `stop` asks for the end, both of which are
-/// success. A refusal, a lost connection or a file that cannot be read is one error. Of many
-/// publishers, what they came to is the answer.
-pub async fn run(args: PublishArgs, stop: CancellationToken) -> anyhow::Result<Option<Tally>> {
-    let file = args.read().await.with_context(|| args.name())?;
+/// success. Of many publishers, what they came to is the answer.
+pub async fn run(args: PublishArgs, stop: CancellationToken) -> Result<Option<Tally>, Unpublished> {
+    let unread = if args.count == 1 { Unpublished::Failed } else { Unpublished::Wrong };
+    let file = args.read().await.with_context(|| args.name()).map_err(unread)?;
     let length = args.seconds;
     let published = async {
         if args.count == 1 {
-            return publish(args, file, &stop).await.map(|()| None);
+            let published = publish(args, file, &stop).await;
+            return published.map(|()| None).map_err(Unpublished::Failed);
         }
-        many::run(&args, &file, &stop).await.map(Some)
+        // Whatever is an error here is known before the first publisher connects.
+        many::run(&args, &file, &stop).await.map(Some).map_err(Unpublished::Wrong)
     };
     tokio::pin!(published);
     tokio::select! {

@@ -141,7 +141,11 @@ async fn publish_file(args: publish::PublishArgs) -> Result<ExitCode, Failure> {
     let _log = Log::start(LogFormat::Text, "warn").map_err(Failure::wrong)?;
     let as_json = args.json;
     let published = until_stopped(|stop| publish::run(args, stop)).await;
-    let Some(tally) = published.map_err(Failure::failed)? else { return Ok(ExitCode::SUCCESS) };
+    let published = published.map_err(Failure::failed)?.map_err(|error| match error {
+        publish::Unpublished::Wrong(error) => Failure::wrong(error),
+        publish::Unpublished::Failed(error) => Failure::failed(error),
+    });
+    let Some(tally) = published? else { return Ok(ExitCode::SUCCESS) };
     say(&if as_json { format!("{:#}\n", tally.json()) } else { tally.render() });
     Ok(load_code(tally.is_clean(), tally.is_too_busy()))
 }
@@ -149,7 +153,7 @@ async fn publish_file(args: publish::PublishArgs) -> Result<ExitCode, Failure> {
 async fn send_crowd(args: &crowd::LoadArgs) -> Result<ExitCode, Failure> {
     // Whatever is an error is known before the first player leaves.
     let watched = until_stopped(|stop| crowd::run(args, stop)).await;
-    let outcome = watched.map_err(Failure::wrong)?;
+    let outcome = watched.and_then(|outcome| outcome).map_err(Failure::wrong)?;
     say(&if args.json { format!("{:#}\n", outcome.json()) } else { outcome.render() });
     Ok(load_code(outcome.is_clean(), outcome.is_too_busy()))
 }
@@ -164,20 +168,18 @@ fn load_code(is_clean: bool, is_too_busy: bool) -> ExitCode {
 }
 
 /// Runs a command that ends early, but in good order, when a signal asks for it.
-async fn until_stopped<T, F>(command: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
-where
-    F: Future<Output = anyhow::Result<T>>,
-{
+/// The outer error is that signals cannot be heard.
+async fn until_stopped<T>(command: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result<T> {
     let mut signals = Signals::listen()?;
     let stop = CancellationToken::new();
     let done = command(stop.clone());
     tokio::pin!(done);
     tokio::select! {
         biased;
-        ended = &mut done => ended,
+        ended = &mut done => Ok(ended),
         () = signals.asked_to_stop() => {
             stop.cancel();
-            done.await
+            Ok(done.await)
         }
     }
 }
@@ -188,7 +190,8 @@ async fn check_stream(args: check::CheckArgs, sources: &Sources) -> Result<ExitC
     let plain = sources.environment.get("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = io::stdout().is_terminal() && !plain;
     let checked = until_stopped(|stop| check::run(args, colour, stop)).await;
-    let check::Checked { text, broken } = checked.map_err(Failure::wrong)?;
+    let checked = checked.and_then(|checked| checked).map_err(Failure::wrong)?;
+    let check::Checked { text, broken } = checked;
     say(&text);
     Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -87,7 +87,16 @@ fn many_publishers_have_a_key_each() {
     assert!(!said.to_string().contains("nobody-has-this-key"), "{said}");
     assert!([Some(1), Some(3)].contains(&code), "{said}");
 
-    let args = ["publish", "--to", "rtmp://192.0.2.1/live/{n}", "--count", "2"];
-    let line = complaint(&ghostlight(home.path(), &args, &[]), 1);
-    assert!(line.contains("is not this machine"), "{line}");
+    for (to, file, expected) in [
+        ("rtmp://192.0.2.1/live/{n}", None, "is not this machine"),
+        ("rtmp://127.0.0.1/live/one-for-all", None, "publishers need an address each"),
+        ("rtmp://127.0.0.1/live/{key}", None, "takes 2 keys, and --keys gives 0"),
+        ("rtmp://127.0.0.1/live/{n}", Some("no-such-file.flv"), "no-such-file.flv"),
+    ] {
+        let args = ["publish", "--to", to, "--count", "2"];
+        let args: Vec<_> = args.into_iter().chain(file).collect();
+        let line = complaint(&ghostlight(home.path(), &args, &[]), 2);
+        assert!(line.contains(expected), "{line}");
+        assert!(!line.contains("one-for-all"), "a key is said: {line}");
+    }
 }
