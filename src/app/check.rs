@@ -13,6 +13,7 @@ use tokio::sync::watch::channel;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::quiet::Quiet;
 use crate::base::{Clock, SystemClock};
 use crate::check::watch::{self, Address, Progress, Report, Settings};
 use crate::check::{RULES, Rule};
@@ -41,14 +42,15 @@ source, level (must, should, advice), method (lint, diff, media, time, http), ou
 advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, level, \
 url, line (from 1), byte_start, byte_end, before, now}.
 
-Values in the queries of addresses are never shown, since they may be secrets. Certificates are \
+Values in the queries of addresses are never shown, since they may be secrets. A playlist at a \
+public address is not followed into private networks without --allow-private. Certificates are \
 checked against those of the system; SSL_CERT_FILE names others.";
 
 #[derive(Clone, Debug, Args)]
 #[command(long_about = ABOUT)]
 pub struct CheckArgs {
     /// The playlist: http:// or https://, multivariant or media
-    #[arg(value_name = "URL", value_parser = Address::parse)]
+    #[arg(value_name = "URL", value_parser = Quiet(Address::parse))]
     pub address: Address,
     /// How long to watch; a stream that ends is done sooner
     #[arg(
@@ -62,6 +64,9 @@ pub struct CheckArgs {
     /// Write a JUnit report as well
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Follow a public playlist to addresses of private networks too, such as 10.0.0.1
+    #[arg(long)]
+    pub allow_private: bool,
     /// Report these rules only, such as H37; may be repeated, or name several with commas
     #[arg(long = "rule", value_name = "ID", value_delimiter = ',', value_parser = parse_rule)]
     pub rules: Vec<&'static Rule>,
@@ -88,7 +93,7 @@ pub(super) async fn run(
     });
     let junit = junit.transpose()?;
     let time = Duration::from_secs(args.seconds);
-    let settings = Settings { address: args.address, time };
+    let settings = Settings { address: args.address, time, allow_private: args.allow_private };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (sender, receiver) = channel(Progress::default());
     let bar = bar(args.seconds);

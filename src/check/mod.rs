@@ -3,6 +3,7 @@
 //! one misreading of the standard cannot hide on both sides. Read [`Rule`] and [`Ledger`] first.
 
 mod catalog;
+mod define;
 mod delta;
 mod finding;
 mod holes;
@@ -20,6 +21,7 @@ pub mod watch;
 mod words;
 
 pub use catalog::{Level, Method, RULES, Rule};
+pub use define::{DefineError, Variables, substitute};
 pub use delta::judge_delta;
 pub use finding::{Finding, Outcome, Place};
 pub use holes::judge_holes;

@@ -66,6 +66,24 @@ fn what_cannot_be_looked_at_is_one_line_and_code_2() {
     }
 }
 
+/// Whatever is wrong with an address, its passwords and keys are not repeated.
+#[test]
+fn what_is_wrong_with_an_address_is_said_without_its_secrets() {
+    for args in [
+        &["check", "http://me:SECRET@h/a.m3u8"][..],
+        &["check", "httq://h/a.m3u8?token=SECRET"],
+        &["load", "http://me:SECRET@h/a.m3u8", "--viewers", "1"],
+        &["publish", "--to", "rtmp://h:99999/live/SECRET"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ghostlight")).args(args).output();
+        let output = output.expect("the binary runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(!said.contains("SECRET") && said.starts_with("error: "), "{said}");
+        assert!(said.contains(if args.contains(&"--to") { "--to" } else { "URL" }), "{said}");
+    }
+}
+
 /// Files as a server of the older kind writes them, one segment a second: the media sequence
 /// begins at 0, a discontinuity leaves the playlist uncounted, and the target duration follows
 /// the longest segment listed.

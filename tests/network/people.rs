@@ -82,7 +82,8 @@ pub(crate) async fn judge(seen: &Seen, time: Duration, excused: &[&str]) {
     let clock: Arc<dyn Clock> = Arc::new(RuntimeClock::starting_at(START + turmoil::elapsed()));
     let (progress, stop) =
         (tokio::sync::watch::channel(Progress::default()).0, CancellationToken::new());
-    let watched = watch_over(dial, Settings { address, time }, clock, progress, stop).await;
+    let settings = Settings { address, time, allow_private: false };
+    let watched = watch_over(dial, settings, clock, progress, stop).await;
     let ledger = watched.expect("there is something to play").ledger;
     let findings: Vec<_> = ledger
         .findings()

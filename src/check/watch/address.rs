@@ -4,6 +4,8 @@ use url::Url;
 
 /// Query pairs that are no secret: the delivery directives (draft-pantos-hls-rfc8216bis 6.2.5).
 const DIRECTIVES: &str = "_HLS_";
+/// Longest address that is looked at, in bytes.
+const ADDRESS_BYTES_MAX: usize = 8_192;
 const ELIDED: &str = "…";
 
 /// The address of a playlist or of media: absolute, `http` or `https`, with a host.
@@ -19,6 +21,8 @@ pub enum AddressError {
     Scheme(String),
     #[error("an address with a user or a password cannot be looked at")]
     User,
+    #[error("an address of more than {ADDRESS_BYTES_MAX} bytes")]
+    Long,
 }
 
 impl Address {
@@ -33,6 +37,9 @@ impl Address {
     }
 
     fn new(mut url: Url) -> Result<Self, AddressError> {
+        if ADDRESS_BYTES_MAX < url.as_str().len() {
+            return Err(AddressError::Long);
+        }
         if !["http", "https"].contains(&url.scheme()) {
             return Err(AddressError::Scheme(url.scheme().to_owned()));
         }
@@ -74,6 +81,11 @@ impl Address {
 
     pub(super) fn path(&self) -> &str {
         self.0.path()
+    }
+
+    /// Without the question mark.
+    pub(super) fn query(&self) -> &str {
+        self.0.query().unwrap_or_default()
     }
 
     /// Path and query: what a request line says.
@@ -150,6 +162,10 @@ mod tests {
             assert_eq!(playlist.join(line).expect("good").as_str(), expected);
         }
         assert!(playlist.join("data:text/plain,x").is_err());
+        let long = |length: usize| playlist.join(&"s".repeat(length));
+        let room = ADDRESS_BYTES_MAX - "http://[::1]:81/a/".len();
+        assert!(long(room).is_ok());
+        assert_eq!(long(room + 1), Err(AddressError::Long));
         let asked = playlist.with_query("_HLS_msn=1");
         assert_eq!(asked.target(), "/a/b.m3u8?t=1&_HLS_msn=1");
     }

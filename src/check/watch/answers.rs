@@ -155,22 +155,25 @@ fn speed(scale: &mut Scale<'_>, answer: &Answer, length: Duration) {
     });
 }
 
-/// H70 and H111: how long caches may keep a good answer.
+/// H70: how long caches may keep the multivariant playlist of renditions of this target.
+pub(super) fn kept_shortly(scale: &mut Scale<'_>, answer: &Answer, target: Duration) {
+    let caching = Caching::of(answer);
+    let kept = caching.lifetime.unwrap_or_default();
+    let short = kept <= target * MULTIVARIANT_TARGETS_MAX;
+    scale.weigh("H70", short && !caching.immutable, || {
+        let immutable = if caching.immutable { ", immutable" } else { "" };
+        format!(
+            "kept for {} s{immutable}, where a target is {} s",
+            kept.as_secs(),
+            target.as_secs()
+        )
+    });
+}
+
+/// H111: how long caches may keep a good answer.
 fn kept_good(scale: &mut Scale<'_>, answer: &Answer, kind: Kind, setting: Setting) {
     let caching = Caching::of(answer);
     let target = setting.target;
-    if kind == Kind::Multivariant {
-        let kept = caching.lifetime.unwrap_or_default();
-        let short = target.is_zero() || kept <= target * MULTIVARIANT_TARGETS_MAX;
-        scale.weigh("H70", short && !caching.immutable, || {
-            format!(
-                "kept for {} s{}",
-                kept.as_secs(),
-                if caching.immutable { ", immutable" } else { "" }
-            )
-        });
-        return;
-    }
     if !setting.low_latency || setting.ended || target.is_zero() {
         return;
     }

@@ -19,8 +19,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::address::Address;
+use super::address::{Address, AddressError};
 use super::dial::{Dial, Link};
+use super::own_delay::OwnDelay;
+use crate::check::DefineError;
 
 /// Longest time until a connection stands, encryption included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -44,7 +46,7 @@ pub(super) struct Ask {
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     /// Longest time until the whole answer is there.
     pub(super) time_max: Duration,
-    /// Longest body, before and after it is unpacked.
+    /// Longest body; of one that comes packed, together with what it unpacks to.
     pub(super) bytes_max: usize,
 }
 
@@ -84,17 +86,25 @@ pub(super) struct Times {
     /// First byte of the body; [`Times::done`] without one.
     pub(super) first: Instant,
     pub(super) done: Instant,
+    /// How long this program itself had stood still when it asked, when the head had come, and when
+    /// all had.
+    pub(super) lost: [Duration; 3],
 }
 
 impl Times {
-    /// From the request to the first byte of what was asked.
+    /// From the request to the first byte of what was asked, as far as it is the server's.
     pub(super) fn waited(&self) -> Duration {
-        self.first.duration_since(self.asked)
+        self.first.duration_since(self.asked).saturating_sub(self.own())
     }
 
-    /// From the first to the last byte of the body.
+    /// From the first to the last byte of the body, as far as it is the server's.
     pub(super) fn flowed(&self) -> Duration {
-        self.done.duration_since(self.first)
+        self.done.duration_since(self.first).saturating_sub(self.own())
+    }
+
+    fn own(&self) -> Duration {
+        let [asked, _, done] = self.lost;
+        done.saturating_sub(asked)
     }
 }
 
@@ -122,8 +132,10 @@ pub enum FetchError {
     Http(#[from] hyper::Error),
     #[error("the gzip body cannot be unpacked")]
     Gzip,
-    #[error("redirected to {0}, which is no address")]
-    Redirect(String),
+    #[error("redirected to where nothing can be looked at: {0}")]
+    Redirect(AddressError),
+    #[error(transparent)]
+    Define(#[from] DefineError),
     #[error("redirected more than {REDIRECTS_MAX} times")]
     RedirectLoop,
 }
@@ -140,6 +152,7 @@ enum Sender {
 #[derive(Clone)]
 pub(super) struct Client {
     dial: Dial,
+    own: Arc<OwnDelay>,
     idle: Arc<Mutex<BTreeMap<Origin, Vec<Sender>>>>,
     tasks: TaskTracker,
     counts: Arc<Mutex<Counts>>,
@@ -159,9 +172,9 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub(super) fn new(dial: Dial) -> Self {
+    pub(super) fn new(dial: Dial, own: Arc<OwnDelay>) -> Self {
         let (idle, counts) = (Arc::default(), Arc::default());
-        Self { dial, idle, tasks: TaskTracker::new(), counts }
+        Self { dial, own, idle, tasks: TaskTracker::new(), counts }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -184,7 +197,8 @@ impl Client {
                 return Ok(answer);
             };
             let next = ask.address.join(to);
-            ask.address = next.map_err(|_| FetchError::Redirect(to.to_owned()))?;
+            // Where to is not told: it may hold a secret.
+            ask.address = next.map_err(FetchError::Redirect)?;
         }
         Err(FetchError::RedirectLoop)
     }
@@ -214,14 +228,14 @@ impl Client {
         if let Sender::H2(shared) = &sender {
             self.keep_idle(origin.clone(), Sender::H2(shared.clone()));
         }
-        let asked = Instant::now();
+        let asked = self.own.now();
         let late = |_| FetchError::Late(ask.time_max);
         let whole = async {
             let response = match &mut sender {
                 Sender::H1(sender) => sender.send_request(request(ask, Version::HTTP_11)).await?,
                 Sender::H2(sender) => sender.send_request(request(ask, Version::HTTP_2)).await?,
             };
-            read(response, ask, asked).await
+            read(response, ask, asked, &self.own).await
         };
         let answer = timeout(ask.time_max, whole).await.map_err(late)??;
         if matches!(sender, Sender::H1(_)) {
@@ -308,9 +322,10 @@ fn request(ask: &Ask, version: Version) -> Request<String> {
 async fn read(
     response: Response<Incoming>,
     ask: &Ask,
-    asked: Instant,
+    (asked, lost_before): (Instant, Duration),
+    own: &OwnDelay,
 ) -> Result<Answer, FetchError> {
-    let head = Instant::now();
+    let (head, lost_at_head) = own.now();
     let (parts, body) = response.into_parts();
     let mut body = pin!(body);
     let (mut first, mut bytes) = (None, Vec::new());
@@ -322,11 +337,12 @@ async fn read(
         }
         bytes.extend_from_slice(&data);
     }
-    let done = Instant::now();
+    let (done, lost) = own.now();
+    let lost = [lost_before, lost_at_head, lost];
     let coding = parts.headers.get(header::CONTENT_ENCODING);
     let gzip = coding.is_some_and(|coding| coding == GZIP) && ask.method != Method::HEAD;
     let body = if gzip { unpack(&bytes, ask.bytes_max)? } else { bytes.into() };
-    let times = Times { asked, head, first: first.unwrap_or(done), done };
+    let times = Times { asked, head, first: first.unwrap_or(done), done, lost };
     Ok(Answer {
         address: ask.address.clone(),
         redirects: 0,
@@ -341,11 +357,37 @@ async fn read(
 
 fn unpack(packed: &[u8], bytes_max: usize) -> Result<Bytes, FetchError> {
     let mut plain = Vec::new();
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    // Both are held at the same time.
+    let room = bytes_max.saturating_sub(packed.len());
+    let limit = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
     let unpacked = MultiGzDecoder::new(packed).take(limit).read_to_end(&mut plain);
     unpacked.map_err(|_| FetchError::Gzip)?;
-    if bytes_max < plain.len() {
+    if room < plain.len() {
         return Err(FetchError::Long(bytes_max));
     }
     Ok(plain.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    /// Asked for or not, what is packed and what it unpacks to are bounded together.
+    #[test]
+    fn a_packed_body_is_bounded_with_what_it_holds() {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(&[0; 100_000]).unwrap();
+        let packed = packer.finish().unwrap();
+        let most = packed.len() + 100_000;
+        assert_eq!(unpack(&packed, most).unwrap().len(), 100_000);
+        for least in [most - 1, packed.len(), 1] {
+            let error = unpack(&packed, least).unwrap_err();
+            assert!(matches!(error, FetchError::Long(max) if max == least), "{error}");
+        }
+    }
 }

@@ -1,11 +1,9 @@
 //! What all tasks of one watch share: the client, the ledger, and the bytes seen behind every
 //! address.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::sync::watch;
@@ -14,19 +12,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::answers::{Kind, Setting, judge_answer};
+use super::bodies::Bodies;
 use super::client::{Answer, Ask, Client, FetchError};
+use super::dial::Dial;
+use super::own_delay::OwnDelay;
 use super::scale::Scale;
 use super::view::{Piece, PieceKind, Spot};
 use crate::base::Clock;
-use crate::check::Ledger;
+use crate::check::{Ledger, Multivariant, Variables, substitute};
 
 /// Longest playlist, and longest piece of media, that is read.
 const PLAYLIST_BYTES_MAX: usize = 8 << 20;
 const MEDIA_BYTES_MAX: usize = 64 << 20;
 /// Longest wait for an answer that nobody is to hold back.
 pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
-/// Addresses of which the bytes are remembered.
-const BODIES_MAX: usize = 8_192;
 
 /// How far a watch has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,20 +44,26 @@ pub(super) struct Desk {
     pub(super) stop: CancellationToken,
     clock: Arc<dyn Clock>,
     begun: Instant,
+    pub(super) own_delay: Arc<OwnDelay>,
     ledger: Mutex<Ledger>,
-    bodies: Mutex<BTreeMap<Spot, Vec<u8>>>,
+    bodies: Mutex<Bodies>,
+    /// What the multivariant playlist defines for those it lists.
+    variables: Mutex<Variables>,
     progress: watch::Sender<Progress>,
 }
 
 impl Desk {
     pub(super) fn new(
-        client: Client,
+        dial: Dial,
         clock: Arc<dyn Clock>,
         progress: watch::Sender<Progress>,
         stop: CancellationToken,
     ) -> Self {
-        let (ledger, bodies) = (Mutex::default(), Mutex::default());
-        Self { client, stop, clock, begun: Instant::now(), ledger, bodies, progress }
+        let (ledger, bodies, variables) = Default::default();
+        let begun = Instant::now();
+        let own_delay = Arc::new(OwnDelay::since(begun));
+        let client = Client::new(dial, Arc::clone(&own_delay));
+        Self { client, stop, clock, begun, own_delay, ledger, bodies, variables, progress }
     }
 
     /// Time since the watch began.
@@ -108,7 +113,7 @@ impl Desk {
     ) -> Result<Answer, FetchError> {
         let asked = if query.is_empty() { address.clone() } else { address.with_query(query) };
         let ask = Ask { gzip: true, ..Ask::get(&asked, time_max, PLAYLIST_BYTES_MAX) };
-        let answer = self.client.fetch(&ask).await?;
+        let answer = self.filled(self.client.fetch(&ask).await?)?;
         if answer.is_good() {
             // It may have ended since the version that the setting is from.
             let text = String::from_utf8_lossy(&answer.body);
@@ -120,7 +125,23 @@ impl Desk {
 
     /// Asks for a playlist and judges nothing.
     pub(super) async fn probe(&self, ask: Ask) -> Result<Answer, FetchError> {
-        self.client.fetch(&ask).await
+        self.filled(self.client.fetch(&ask).await?)
+    }
+
+    /// The answer, where it is a playlist with the values of its variables in their places.
+    fn filled(&self, answer: Answer) -> Result<Answer, FetchError> {
+        if !answer.is_good() || !answer.body.starts_with(b"#EXTM3U") {
+            return Ok(answer);
+        }
+        let Ok(text) = str::from_utf8(&answer.body) else { return Ok(answer) };
+        let mut known = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = substitute(text, answer.address.query(), &known, PLAYLIST_BYTES_MAX)?;
+        let Some((text, own)) = found else { return Ok(answer) };
+        if Multivariant::is(&text) {
+            *known = own;
+        }
+        drop(known);
+        Ok(Answer { body: text.into(), ..answer })
     }
 
     /// A request for a playlist as a probe makes it.
@@ -175,17 +196,11 @@ impl Desk {
         if !answer.is_good() {
             return;
         }
-        let hash = digest(&SHA256, &answer.body).as_ref().to_vec();
         let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = bodies.get(place);
-        if let Some(known) = known {
-            let same = *known == hash;
-            self.judge(&place.address, |scale| {
-                scale.weigh("H32", same, || "two different bodies of one address".to_owned());
-            });
-        } else if bodies.len() < BODIES_MAX {
-            bodies.insert(place.clone(), hash);
-        }
+        let Some(same) = bodies.see(place, &answer.body) else { return };
+        self.judge(&place.address, |scale| {
+            scale.weigh("H32", same, || "two different bodies of one address".to_owned());
+        });
     }
 
     pub(super) fn media_ask(place: &Spot) -> Ask {

@@ -8,10 +8,11 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::address::Address;
+use super::reach::Reach;
 
 /// What HTTP is spoken over.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -37,8 +38,9 @@ pub type Dialling = Pin<Box<dyn Future<Output = io::Result<Link>> + Send>>;
 /// How a connection to the host of an address is made. Tests connect within the process.
 pub type Dial = Arc<dyn Fn(Address) -> Dialling + Send + Sync>;
 
-/// Over the network, with the certificates this system trusts (or `SSL_CERT_FILE` names).
-pub(super) fn network() -> Dial {
+/// Over the network, with the certificates this system trusts (or `SSL_CERT_FILE` names). What
+/// begins at a public address does not go on to a private one, unless that is allowed.
+pub(super) fn network(allow_private: bool) -> Dial {
     let roots = rustls_native_certs::load_native_certs().certs;
     let mut trusted = RootCertStore::empty();
     trusted.add_parsable_certificates(roots);
@@ -49,11 +51,13 @@ pub(super) fn network() -> Dial {
     let mut config = config.with_root_certificates(trusted).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let connector = TlsConnector::from(Arc::new(config));
-    Arc::new(move |address| Box::pin(connect(address, connector.clone())))
+    let reach = Arc::new(Reach::new(allow_private));
+    Arc::new(move |address| Box::pin(connect(address, connector.clone(), Arc::clone(&reach))))
 }
 
-async fn connect(address: Address, tls: TlsConnector) -> io::Result<Link> {
-    let tcp = TcpStream::connect((address.host(), address.port())).await?;
+async fn connect(address: Address, tls: TlsConnector, reach: Arc<Reach>) -> io::Result<Link> {
+    let found = lookup_host((address.host(), address.port())).await?.collect();
+    let tcp = TcpStream::connect(&*reach.admit(found)?).await?;
     tcp.set_nodelay(true)?;
     if !address.is_encrypted() {
         return Ok(Link { io: Box::new(tcp), h2: false });

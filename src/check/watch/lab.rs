@@ -17,6 +17,8 @@ use crate::check::{
 
 /// Segments whose parts are kept until the segment itself has come.
 const SEGMENTS_MAX: usize = 4;
+/// Bytes of parts that are kept so, of all segments together.
+const PARTS_BYTES_MAX: usize = 64 << 20;
 /// Lines that tell of other playlists, which go on meanwhile.
 const REPORT: &str = "#EXT-X-RENDITION-REPORT";
 
@@ -24,8 +26,29 @@ const REPORT: &str = "#EXT-X-RENDITION-REPORT";
 #[derive(Debug, Default)]
 pub(super) struct Lab {
     watched: Watched,
-    /// Parts by the media sequence number of their segment.
-    parts: BTreeMap<u64, Vec<Bytes>>,
+    parts: Parts,
+}
+
+/// Parts by the media sequence number of their segment.
+#[derive(Debug, Default)]
+struct Parts(BTreeMap<u64, Vec<Bytes>>);
+
+impl Parts {
+    /// Takes the part of this index: from the first on, without a hole; others prove nothing. The
+    /// oldest segments make room.
+    fn put(&mut self, msn: u64, index: usize, body: Bytes) {
+        let parts = self.0.entry(msn).or_default();
+        if parts.len() == index {
+            parts.push(body);
+        }
+        while SEGMENTS_MAX < self.0.len() || PARTS_BYTES_MAX < self.bytes() {
+            self.0.pop_first();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.values().flatten().map(Bytes::len).sum()
+    }
 }
 
 impl Lab {
@@ -38,21 +61,14 @@ impl Lab {
             PieceKind::Part if piece.encrypted => {}
             PieceKind::Part => {
                 self.watched.part(&mut ledger, url, piece.independent, &body);
-                let parts = self.parts.entry(piece.msn).or_default();
-                // Parts from the first on, without a hole; others prove nothing.
-                if parts.len() == piece.index {
-                    parts.push(body);
-                }
-                if SEGMENTS_MAX < self.parts.len() {
-                    self.parts.pop_first();
-                }
+                self.parts.put(piece.msn, piece.index, body);
             }
             PieceKind::Segment => {
                 let playlist = Playlist::parse(text);
                 let Some(segment) = playlist.at(piece.msn) else { return };
                 let listed = Listed::new(url, &playlist, segment);
                 self.watched.segment(&mut ledger, &listed, &body);
-                let parts = self.parts.remove(&piece.msn).unwrap_or_default();
+                let parts = self.parts.0.remove(&piece.msn).unwrap_or_default();
                 if !parts.is_empty() && parts.len() == segment.parts.len() {
                     let parts: Vec<_> = parts.iter().map(AsRef::as_ref).collect();
                     self.watched.parts_of(&mut ledger, url, &body, &parts);
@@ -140,4 +156,29 @@ fn groups<'a>(
         group.is_some() && attribute(tag.value, "GROUP-ID") == group
     };
     presentation.renditions.iter().filter(belongs).map(|(_, uri)| *uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_wait_for_their_segment_are_bounded_together() {
+        let mut parts = Parts::default();
+        let body = Bytes::from(vec![0; PARTS_BYTES_MAX / 4]);
+        for (msn, index) in [(1, 0), (1, 1), (2, 0), (2, 2), (2, 1)] {
+            parts.put(msn, index, body.clone());
+        }
+        let counts = |parts: &Parts| -> Vec<_> {
+            parts.0.iter().map(|(msn, parts)| (*msn, parts.len())).collect()
+        };
+        assert_eq!(counts(&parts), [(1, 2), (2, 2)], "a part behind a hole is not kept");
+        parts.put(3, 0, body.clone());
+        assert_eq!(counts(&parts), [(2, 2), (3, 1)]);
+        // One open segment whose parts never end.
+        (1..9).for_each(|index| parts.put(3, index, body.clone()));
+        assert!(parts.bytes() <= PARTS_BYTES_MAX, "{}", parts.bytes());
+        (4..20).for_each(|msn| parts.put(msn, 0, Bytes::from_static(b"part")));
+        assert_eq!(parts.0.len(), SEGMENTS_MAX);
+    }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::client::Answer;
 use super::desk::Desk;
 use super::promises::Due;
 use super::rendition::Rendition;
-use super::view::Piece;
+use super::view::{Piece, PieceKind};
 
 /// Second looks that are brought forward when the watch ends.
 const LAST_LOOKS_MAX: usize = 6;
@@ -28,30 +29,62 @@ pub(super) struct Found {
 /// Runs until the rendition ends or the watch is over.
 pub(super) async fn run(rendition: Arc<Rendition>, mut pieces: mpsc::Receiver<Found>) {
     let stop = rendition.desk.stop.clone();
+    let mut bench = Bench { rendition: Arc::clone(&rendition), init: None };
     loop {
         let idle = next_look(&rendition);
-        let piece = tokio::select! {
+        let found = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            piece = pieces.recv() => piece,
+            found = pieces.recv() => found,
             () = sleep(idle) => {
                 look_again(&rendition, rendition.desk.now()).await;
                 continue;
             }
         };
-        let Some(Found { piece, at }) = piece else { break };
-        let late = at + rendition.setting().target * STALE_TARGETS < rendition.desk.now();
-        if late {
-            continue; // It may have left the playlist since, and the network does not keep up.
-        }
-        if let Some(answer) = rendition.desk.piece(&piece, rendition.setting()).await {
-            rendition.judge_media(&piece, answer.body);
-        }
+        let Some(found) = found else { break };
+        bench.take(found).await;
         look_again(&rendition, rendition.desk.now()).await;
     }
     for _ in 0..LAST_LOOKS_MAX {
         if !look_again(&rendition, Duration::MAX).await {
             break;
+        }
+    }
+}
+
+/// Where pieces are fetched and brought before the judges.
+#[derive(Debug)]
+struct Bench {
+    rendition: Arc<Rendition>,
+    /// The init segment in force, while it has not come: without it no media can be judged.
+    init: Option<Piece>,
+}
+
+impl Bench {
+    async fn take(&mut self, Found { piece, at }: Found) {
+        if piece.kind == PieceKind::Init {
+            self.init = Some(piece);
+            return self.fetch_init().await;
+        }
+        self.fetch_init().await;
+        let Rendition { desk, .. } = &*self.rendition;
+        let late = at + self.rendition.setting().target * STALE_TARGETS < desk.now();
+        if late {
+            return; // It may have left the playlist since, and the network does not keep up.
+        }
+        let answer = desk.piece(&piece, self.rendition.setting()).await;
+        if let Some(answer) = answer.filter(|_| self.init.is_none()) {
+            self.rendition.judge_media(&piece, answer.body);
+        }
+    }
+
+    /// Asks again with every piece until it has come: it is there for as long as what needs it.
+    async fn fetch_init(&mut self) {
+        let Some(init) = self.init.take() else { return };
+        let Rendition { desk, .. } = &*self.rendition;
+        match desk.piece(&init, self.rendition.setting()).await {
+            Some(answer) => self.rendition.judge_media(&init, answer.body),
+            None => self.init = Some(init),
         }
     }
 }
@@ -75,10 +108,14 @@ async fn look_again(rendition: &Rendition, now: Duration) -> bool {
     }
     let place = &piece.place;
     let found = desk.probe(Desk::media_ask(place)).await;
+    let there = found.as_ref().is_ok_and(Answer::is_good);
+    if !there && until <= desk.now() {
+        return true; // The answer took until nothing is promised any more.
+    }
     desk.judge(&place.address, |scale| {
-        let (there, said) = match &found {
-            Ok(answer) => (answer.is_good(), answer.status.to_string()),
-            Err(error) => (false, error.to_string()),
+        let said = match &found {
+            Ok(answer) => answer.status.to_string(),
+            Err(error) => error.to_string(),
         };
         scale.weigh(rule, there, || format!("gone before its time: {said}"));
     });

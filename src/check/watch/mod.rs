@@ -4,14 +4,17 @@
 
 mod address;
 mod answers;
+mod bodies;
 mod client;
 mod desk;
 mod dial;
 mod lab;
 mod media;
+mod own_delay;
 mod pace;
 mod probe;
 mod promises;
+mod reach;
 mod rendition;
 mod report;
 mod scale;
@@ -31,8 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::Clock;
 use crate::check::{Ledger, Multivariant};
-use answers::{Kind, Setting};
-use client::{Answer, Client, FetchError};
+use answers::{Kind, Setting, kept_shortly};
+use client::{Answer, FetchError};
 use desk::{ANSWER_TIME_MAX, Desk};
 use dial::network;
 use lab::{judge_presentation, judge_together, judge_variants};
@@ -63,6 +66,8 @@ const STEP_TARGETS: u32 = 2;
 pub struct Settings {
     pub address: Address,
     pub time: Duration,
+    /// Follow a public playlist to addresses of private networks too.
+    pub allow_private: bool,
 }
 
 /// What was seen.
@@ -86,6 +91,8 @@ pub enum WatchError {
     NoPlaylist { address: Address },
     #[error("{address} lists no rendition")]
     Empty { address: Address },
+    #[error("stopped before anything was seen")]
+    Stopped,
 }
 
 /// Watches a stream over the network until its time is up, it ends, or `stop` asks for the end.
@@ -95,20 +102,27 @@ pub async fn watch(
     progress: watch::Sender<Progress>,
     stop: CancellationToken,
 ) -> Result<Seen, WatchError> {
-    watch_over(network(), settings, clock, progress, stop).await
+    watch_over(network(settings.allow_private), settings, clock, progress, stop).await
 }
 
 /// The same over any kind of connection.
 pub async fn watch_over(
     dial: Dial,
-    Settings { address, time }: Settings,
+    Settings { address, time, .. }: Settings,
     clock: Arc<dyn Clock>,
     progress: watch::Sender<Progress>,
     stop: CancellationToken,
 ) -> Result<Seen, WatchError> {
     let stop = stop.child_token();
-    let desk = Arc::new(Desk::new(Client::new(dial), clock, progress, stop.clone()));
-    let Presentation { base, text, playlists } = find(&desk, &address).await?;
+    let desk = Arc::new(Desk::new(dial, clock, progress, stop.clone()));
+    // Aborted with the set, however this ends.
+    let mut oneself = JoinSet::new();
+    oneself.spawn(look_at_oneself(Arc::clone(&desk)));
+    let Presentation { base, multivariant, playlists } = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Err(WatchError::Stopped),
+        found = find(&desk, &address) => found?,
+    };
     let renditions: Vec<_> = playlists
         .into_iter()
         .map(|address| Arc::new(Rendition::new(Arc::clone(&desk), address)))
@@ -121,6 +135,9 @@ pub async fn watch_over(
     }
     if let Some(first) = renditions.first() {
         tasks.spawn(Prober::new(Arc::clone(first)).run());
+        if let Some(answer) = &multivariant {
+            tasks.spawn(weigh_kept(Arc::clone(first), answer.clone()));
+        }
     }
     if 1 < renditions.len() {
         tasks.spawn(keep_step(renditions.clone()));
@@ -135,8 +152,8 @@ pub async fn watch_over(
     // Whoever does not finish in time is aborted with the set.
     let _ = tokio::time::timeout(FINISH_TIME_MAX, all(&mut tasks)).await;
     drop(tasks);
-    if let Some(first) = text {
-        judge_variants(&desk, &base, &latest(&desk, &base, first).await, &renditions);
+    if let Some(first) = multivariant {
+        judge_variants(&desk, &base, &latest(&desk, &base, &first).await, &renditions);
     }
     say_why(&desk, &base, &renditions);
     let ledger = desk.ledger().clone();
@@ -185,8 +202,8 @@ async fn all(tasks: &mut JoinSet<()>) {
 /// The media playlists behind an address, which may be one itself.
 struct Presentation {
     base: Address,
-    /// The multivariant playlist, if there is one.
-    text: Option<String>,
+    /// The answer that brought the multivariant playlist, if there is one.
+    multivariant: Option<Answer>,
     playlists: Vec<Address>,
 }
 
@@ -200,9 +217,9 @@ async fn find(desk: &Desk, address: &Address) -> Result<Presentation, WatchError
     if !text.trim_start_matches('\u{feff}').starts_with("#EXTM3U") {
         return Err(WatchError::NoPlaylist { address: address.clone() });
     }
-    let base = answer.address;
+    let base = answer.address.clone();
     if !Multivariant::is(&text) {
-        return Ok(Presentation { playlists: vec![base.clone()], base, text: None });
+        return Ok(Presentation { playlists: vec![base.clone()], base, multivariant: None });
     }
     // Once more as players ask for it, packed.
     let limits = (Setting::default(), ANSWER_TIME_MAX);
@@ -221,15 +238,35 @@ async fn find(desk: &Desk, address: &Address) -> Result<Presentation, WatchError
     if playlists.is_empty() {
         return Err(WatchError::Empty { address: base });
     }
-    Ok(Presentation { base, text: Some(text), playlists })
+    Ok(Presentation { base, multivariant: Some(answer), playlists })
 }
 
 /// The multivariant playlist as it is now: what it says of rates may be measured, and rise. When
 /// the broadcast is over, there may be none, and the first counts.
-async fn latest(desk: &Desk, base: &Address, first: String) -> String {
+async fn latest(desk: &Desk, base: &Address, first: &Answer) -> String {
+    let text = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
     let found = desk.probe(Desk::ask(base, "")).await.ok().filter(Answer::is_good);
-    let text = found.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
-    text.filter(|text| Multivariant::is(text)).unwrap_or(first)
+    let found = found.as_ref().map(text).filter(|text| Multivariant::is(text));
+    found.unwrap_or_else(|| text(first))
+}
+
+async fn look_at_oneself(desk: Arc<Desk>) {
+    desk.own_delay.run().await;
+}
+
+/// H70: how long caches may keep the multivariant playlist, in targets of what it lists. That of a
+/// broadcast that is over may be kept for ever.
+async fn weigh_kept(first: Arc<Rendition>, answer: Answer) {
+    let mut latest = first.latest.subscribe();
+    let version = tokio::select! {
+        biased;
+        () = first.desk.stop.cancelled() => return,
+        version = latest.wait_for(Option::is_some) => version.ok().and_then(|known| (*known).clone()),
+    };
+    let Some(setting) = version.map(|version| version.setting()).filter(|s| !s.ended) else {
+        return first.desk.ledger().not_applicable("H70", "nothing changes any more");
+    };
+    first.desk.judge(&answer.address, |scale| kept_shortly(scale, &answer, setting.target));
 }
 
 /// Compares the renditions with each other now and then.
@@ -273,15 +310,17 @@ async fn all_now(renditions: &[Arc<Rendition>]) -> Vec<(Address, String, View)> 
     versions.into_iter().map(|(_, version)| version).collect()
 }
 
-/// H86: no rendition is ahead of another by more than a part.
+/// H86: no rendition is ahead of another by more than a part. Dates tell: numbers of segments need
+/// not agree between renditions (draft-pantos-hls-rfc8216bis 6.2.4).
 fn in_step(desk: &Desk, versions: &[(Address, String, View)]) {
-    let from = versions.iter().map(|(_, _, view)| view.first).max().unwrap_or(0);
-    let mut ends = versions.iter().filter_map(|(address, _, view)| {
-        view.part_target.map(|target| (address, view.length_from(from), target))
-    });
-    let Some((_, first, _)) = ends.next() else { return };
+    let mut ends = versions
+        .iter()
+        .filter_map(|(address, _, view)| Some((address, view.end_date?, view.part_target?)));
+    let Some((_, first, _)) = ends.next() else {
+        return desk.ledger().not_applicable("H86", "no dates and parts to compare by");
+    };
     for (address, end, target) in ends {
-        let off = first.abs_diff(end);
+        let off = Duration::from_micros(first.abs_diff(end));
         desk.judge(address, |scale| {
             scale.weigh("H86", off <= target + SLACK, || {
                 format!("{} ms apart from the first rendition", off.as_millis())

@@ -11,13 +11,14 @@ pub(super) const SLACK: Duration = Duration::from_millis(500);
 /// own jitter is no fault of the server.
 const PACE_SLACK: Duration = Duration::from_secs(1);
 
-/// One version of a playlist as it was seen. All times count from the start of the watch.
+/// One version of a playlist as it was seen. All times count from the start of the watch, without
+/// what this program itself stood still: nobody knows what came meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sight {
     /// When it was asked for, and when it had come.
     pub(super) asked: Duration,
     pub(super) came: Duration,
-    /// The server was to hold the request until this version.
+    /// The server held the request until this version.
     pub(super) held: bool,
     /// The first segment that is not whole yet, and how many parts of it are listed.
     pub(super) edge: Edge,

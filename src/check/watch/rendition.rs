@@ -30,6 +30,8 @@ const FAILURES_MAX: u32 = 4;
 const RELOAD_MIN: Duration = Duration::from_millis(300);
 /// Pause after a version that was waited for, should a server hold nothing back.
 const HELD_PAUSE: Duration = Duration::from_millis(20);
+/// A request that is answered within this was not held back: so long may the road be.
+const HELD_MIN: Duration = SLACK;
 /// Versions whose text is remembered.
 const SHELF_MAX: usize = 64;
 
@@ -369,10 +371,12 @@ impl Follower {
         let changed_from = before.map(|before| before.text.as_str()).filter(|_| grown);
         rendition.judge_version(changed_from, &body, &text);
         let asked = desk.since_begun(times.asked);
+        let [lost_before, lost_at_head, _] = times.lost;
         let sight = Sight {
-            asked,
-            came: desk.since_begun(times.head),
-            held,
+            asked: asked.saturating_sub(lost_before),
+            came: desk.since_begun(times.head).saturating_sub(lost_at_head),
+            // What comes at once may have been there for as long as nobody asked.
+            held: held && HELD_MIN < times.waited(),
             edge: view.edge,
             target: view.target,
             part_target: view.part_target,
@@ -399,9 +403,13 @@ impl Follower {
                 (PieceKind::Segment, Some(last)) => last.msn < piece.msn,
                 (PieceKind::Part, Some(last)) => (last.msn, last.index) < (piece.msn, piece.index),
             };
-            if new && !piece.gap && self.pieces.try_send(found()).is_ok() {
-                self.handed.insert(piece.kind, piece.clone());
+            if !new || piece.gap {
+                continue;
             }
+            if self.pieces.try_send(found()).is_err() {
+                return; // What comes later needs what comes first.
+            }
+            self.handed.insert(piece.kind, piece.clone());
         }
     }
 }

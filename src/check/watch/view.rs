@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::pace::Edge;
-use crate::check::micros;
-use crate::check::{Playlist, Resource, Segment};
+use crate::check::{Playlist, Resource, Segment, micros, wall_micros};
 
 /// A media playlist as a player sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +19,8 @@ pub(super) struct View {
     pub(super) parts_of_last: usize,
     /// All that is listed.
     pub(super) length: Duration,
+    /// The date at which it ends, in microseconds, where it has dates.
+    pub(super) end_date: Option<i64>,
     pub(super) ended: bool,
     /// Segments come and go.
     pub(super) live: bool,
@@ -75,6 +76,7 @@ impl View {
             edge: Edge { msn: playlist.open.msn, parts: playlist.open.parts.len() },
             parts_of_last: playlist.segments.last().map_or(0, |last| last.parts.len()),
             length: length(playlist.length()),
+            end_date: end_date(&playlist),
             ended: playlist.ended(),
             live: playlist.live(),
             low_latency: playlist.low_latency(),
@@ -101,16 +103,6 @@ impl View {
         until.is_some_and(|until| until + self.target <= rest)
     }
 
-    /// How much is listed from the beginning of a segment on.
-    pub(super) fn length_from(&self, msn: u64) -> Duration {
-        let listed = |piece: &&Piece| match piece.kind {
-            PieceKind::Init => false,
-            PieceKind::Segment => msn <= piece.msn,
-            PieceKind::Part => msn <= piece.msn && piece.msn == self.edge.msn,
-        };
-        self.pieces.iter().filter(listed).map(|piece| piece.length).sum()
-    }
-
     pub(super) fn segments(&self) -> impl Iterator<Item = &Piece> {
         self.pieces.iter().filter(|piece| piece.kind == PieceKind::Segment)
     }
@@ -121,6 +113,15 @@ impl Spot {
         let range = resource.range.clone().map(|Range { start, end }| (start, end));
         Some(Self { address: playlist.join(resource.uri).ok()?, range })
     }
+}
+
+/// The last date, and what is listed since.
+fn end_date(playlist: &Playlist<'_>) -> Option<i64> {
+    playlist.all().fold(None, |end, segment| {
+        let from = segment.date.and_then(wall_micros).or(end)?;
+        let whole = segment.extinf.is_some();
+        Some(from.saturating_add(if whole { segment.micros() } else { segment.parts_micros() }))
+    })
 }
 
 fn pieces(address: &Address, segment: &Segment<'_>) -> Vec<Piece> {

@@ -8,9 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, advance, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Address, Progress, Seen, Settings, watch_over};
+use super::desk::Desk;
+use super::dial::Dial;
+use super::view::View;
+use super::{Address, Progress, Seen, Settings, WatchError, in_step, watch_over};
 use crate::check::{Method, Outcome, RULES};
 use crate::testing::clock::RuntimeClock;
 use stage::{Fault, Stage, WALL};
@@ -27,6 +31,7 @@ const BAD: &[(&str, Fault, &[&str])] = &[
     ("H31", Fault::RemovedAtOnce, &["H22", "H23"]),
     ("H32", Fault::InitChanges, &[]),
     ("H70", Fault::EternalMultivariant, &[]),
+    ("H70", Fault::MultivariantKept, &[]),
     ("H86", Fault::OutOfStep, &[]),
     ("H90", Fault::PartWithoutSegmentTaken, &[]),
     ("H91", Fault::SegmentNotWaitedFor, &[]),
@@ -64,12 +69,19 @@ async fn watched(fault: Fault) -> Seen {
 }
 
 async fn watch_at(address: Address, fault: Fault) -> Seen {
-    let settings = Settings { address, time: Duration::from_secs(34) };
+    watch_for(address, 34, Stage::dial(fault), CancellationToken::new()).await.unwrap()
+}
+
+async fn watch_for(
+    address: Address,
+    seconds: u64,
+    dial: Dial,
+    stop: CancellationToken,
+) -> Result<Seen, WatchError> {
+    let settings = Settings { address, time: Duration::from_secs(seconds), allow_private: false };
     let clock = Arc::new(RuntimeClock::starting_at(WALL));
     let (progress, _) = watch::channel(Progress::default());
-    let watching =
-        watch_over(Stage::dial(fault), settings, clock, progress, CancellationToken::new());
-    watching.await.unwrap()
+    watch_over(dial, settings, clock, progress, stop).await
 }
 
 /// The rules of time and HTTP: what came of each.
@@ -94,6 +106,7 @@ fn said(watched: &Seen) -> String {
 async fn a_server_that_is_right_breaks_nothing() {
     let watched = watched(Fault::Ends).await;
     assert_eq!(broken(&watched), BTreeSet::new(), "{}", said(&watched));
+    assert!(watched.time < Duration::from_secs(32), "the end is the end: {:?}", watched.time);
     let missing = |outcome: &Outcome| matches!(outcome, Outcome::NotApplicable(_));
     let unseen: Vec<_> =
         outcomes(&watched).into_iter().filter(|(_, o)| missing(o)).map(|(id, _)| id).collect();
@@ -128,17 +141,17 @@ async fn check(from: usize, to: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_playlist_and_its_pace_are_found() {
-    check(0, 11).await;
+    check(0, 12).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_delivery_directives_are_found() {
-    check(11, 25).await;
+    check(12, 26).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn faults_of_the_answers_are_found() {
-    check(25, BAD.len()).await;
+    check(26, BAD.len()).await;
 }
 
 /// H1: neither the path nor the type says that it is a playlist.
@@ -177,12 +190,8 @@ async fn what_cannot_be_looked_at_is_said_in_a_line() {
         ("high/init.mp4", "https://stage.example/high/init.mp4 is no HLS playlist"),
     ] {
         let address = Address::parse(&format!("https://stage.example/{path}")).unwrap();
-        let settings = Settings { address, time: Duration::from_secs(5) };
-        let clock = Arc::new(RuntimeClock::starting_at(WALL));
-        let (progress, _) = watch::channel(Progress::default());
-        let stop = CancellationToken::new();
         let dial = Stage::dial(Fault::Nothing);
-        let error = watch_over(dial, settings, clock, progress, stop).await.unwrap_err();
+        let error = watch_for(address, 5, dial, CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
     }
 }
@@ -191,18 +200,99 @@ async fn what_cannot_be_looked_at_is_said_in_a_line() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_ends_when_it_is_asked_to() {
     let address = Address::parse("https://stage.example/index.m3u8").unwrap();
-    let settings = Settings { address, time: Duration::from_secs(3_600) };
+    let settings = Settings { address, time: Duration::from_secs(3_600), allow_private: false };
     let clock = Arc::new(RuntimeClock::starting_at(WALL));
     let (progress, seen) = watch::channel(Progress::default());
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let watching = watch_over(Stage::dial(Fault::Nothing), settings, clock, progress, stop);
     let asked = async move {
-        tokio::time::sleep(Duration::from_secs(7)).await;
+        sleep(Duration::from_secs(7)).await;
         stopping.cancel();
     };
     let (watched, ()) = tokio::join!(watching, asked);
     let watched = watched.unwrap();
     assert!(watched.time < Duration::from_secs(9), "{:?}", watched.time);
     assert!(10 < seen.borrow().versions, "{:?}", seen.borrow());
+}
+
+/// A watch that is stopped before anything has answered ends at once.
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_nobody_ends_when_it_is_asked_to() {
+    let address = Address::parse("https://stage.example/index.m3u8").unwrap();
+    let stop = CancellationToken::new();
+    let dial: Dial = Arc::new(|_| Box::pin(std::future::pending()));
+    let begun = Instant::now();
+    let asked = async {
+        sleep(Duration::from_secs(1)).await;
+        stop.cancel();
+    };
+    let (watched, ()) = tokio::join!(watch_for(address, 60, dial, stop.clone()), asked);
+    assert!(matches!(watched, Err(WatchError::Stopped)), "{watched:?}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+/// H25, H26 and every other rule of time: what this program does not see because it stands still
+/// itself is no fault of the server.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_stands_still_blames_nobody() {
+    let address = Address::parse("https://stage.example/index.m3u8").unwrap();
+    let stands_still = async {
+        for _ in 0..4 {
+            sleep(Duration::from_secs(6)).await;
+            advance(Duration::from_secs(3)).await;
+        }
+    };
+    let dial = Stage::dial(Fault::Nothing);
+    let watching = watch_for(address, 40, dial, CancellationToken::new());
+    let (watched, ()) = tokio::join!(watching, stands_still);
+    let watched = watched.unwrap();
+    assert_eq!(broken(&watched), BTreeSet::new(), "{}", said(&watched));
+    let looked = outcomes(&watched).remove("H26");
+    assert!(matches!(looked, Some(Outcome::Held { looked: 20.. })), "{looked:?}");
+}
+
+/// An init segment that did not come is asked for again, and looked at when it comes.
+#[tokio::test(start_paused = true)]
+async fn an_init_segment_is_asked_for_until_it_comes() {
+    let watched = watched(Fault::InitLate).await;
+    assert_eq!(broken(&watched), BTreeSet::from(["H9"]), "{}", said(&watched));
+    // The stage's is none that could be read, which only a look at it tells.
+    assert!(watched.ledger.findings().any(|f| f.rule == "H49"), "{}", said(&watched));
+}
+
+/// H86: renditions are compared by their dates, whatever the numbers of their segments.
+#[tokio::test]
+async fn renditions_keep_step_by_their_dates() {
+    let version = |name: &str, first: u64, second: u64| {
+        let text = format!(
+            "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=0.5\n\
+             #EXT-X-MEDIA-SEQUENCE:{first}\n\
+             #EXT-X-PROGRAM-DATE-TIME:2026-11-21T08:00:0{second}.000Z\n#EXTINF:2,\ns1.m4s\n\
+             #EXTINF:2,\ns2.m4s\n#EXT-X-PART:DURATION=0.5,URI=\"p\"\n"
+        );
+        let address = Address::parse(&format!("https://h/{name}.m3u8")).unwrap();
+        let view = View::of(&address, &text);
+        (address, text, view)
+    };
+    for (second, holds) in [(0, true), (2, false), (5, false)] {
+        let clock = Arc::new(RuntimeClock::starting_at(WALL));
+        let (progress, _) = watch::channel(Progress::default());
+        let dial = Stage::dial(Fault::Nothing);
+        let desk = Desk::new(dial, clock, progress, CancellationToken::new());
+        in_step(&desk, &[version("a", 7, 0), version("b", 900, second)]);
+        assert_eq!(desk.ledger().findings().next().is_none(), holds, "{second}");
+    }
+}
+
+/// A stream that writes its addresses with variables is one like any other.
+#[tokio::test(start_paused = true)]
+async fn variables_are_read_and_what_they_lack_is_said() {
+    let defined = watched(Fault::Variables).await;
+    assert_eq!(broken(&defined), BTreeSet::new(), "{}", said(&defined));
+    assert!(said(&defined).lines().all(|line| !line.contains("{$")), "{}", said(&defined));
+    let address = Address::parse("https://stage.example/high/live.m3u8").unwrap();
+    let dial = Stage::dial(Fault::Variables);
+    let alone = watch_for(address, 5, dial, CancellationToken::new()).await.unwrap_err();
+    assert!(alone.to_string().contains("\"folder\", which is not defined"), "{alone}");
 }

@@ -54,6 +54,10 @@ pub(super) enum Fault {
     RemovedAtOnce,
     InitChanges,
     EternalMultivariant,
+    MultivariantKept,
+    InitLate,
+    /// Not a fault: addresses are written with variables.
+    Variables,
     HintOfAnother,
     OutOfStep,
     PartWithoutSegmentTaken,
@@ -89,6 +93,9 @@ pub(super) enum Fault {
 
 /// When a broadcast of [`Fault::Ends`] and its kin is over, and when a stall begins.
 const TURN: Duration = Duration::from_millis(20_200);
+
+/// When the init segment of [`Fault::InitLate`] is there.
+const INIT_AT: Duration = Duration::from_secs(9);
 
 pub(super) struct Stage {
     fault: Fault,
@@ -191,10 +198,11 @@ impl Stage {
             "index.m3u8" => {
                 let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=800000\nhigh/live.m3u8\n\
                     #EXT-X-STREAM-INF:BANDWIDTH=400000\nlow/live.m3u8\n";
-                let kept = if self.is(Fault::EternalMultivariant) {
-                    "max-age=31536000, immutable"
-                } else {
-                    "max-age=1"
+                #[expect(clippy::wildcard_enum_match_arm, reason = "few faults are of caches")]
+                let kept = match self.fault {
+                    Fault::EternalMultivariant => "max-age=1, immutable",
+                    Fault::MultivariantKept => "max-age=60",
+                    _ => "max-age=1",
                 };
                 self.playlist(request, text.to_owned(), kept)
             }
@@ -357,6 +365,7 @@ impl Stage {
     ) -> Response<Flow> {
         let packs = request.headers().contains_key(header::ACCEPT_ENCODING);
         let packs = packs && !self.is(Fault::NotPacked);
+        let text = if self.is(Fault::Variables) { with_variables(&text) } else { text };
         let etag = format!("\"{:x}\"", text.len());
         let body = if packs {
             let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
@@ -392,6 +401,9 @@ impl Stage {
         let at = self.begun.elapsed();
         let edge = self.edge("high");
         let whole = Duration::from_secs(TARGET);
+        if name == "init.mp4" && self.is(Fault::InitLate) && at < INIT_AT {
+            return plain(StatusCode::NOT_FOUND, "max-age=1");
+        }
         if name == "init.mp4" {
             let version =
                 if self.is(Fault::InitChanges) { self.asked.load(Ordering::Relaxed) } else { 0 };
@@ -452,6 +464,18 @@ impl Stage {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         response
     }
+}
+
+/// The same playlist with a variable for the folder, which the multivariant one defines.
+fn with_variables(text: &str) -> String {
+    let defined = if text.contains("#EXT-X-STREAM-INF") {
+        "NAME=\"folder\",VALUE=\"./\""
+    } else {
+        "IMPORT=\"folder\""
+    };
+    let text = text.replacen('\n', &format!("\n#EXT-X-DEFINE:{defined}\n"), 1);
+    let text = text.replace("\nhigh", "\n{$folder}high").replace("\ns", "\n{$folder}s");
+    text.replace("URI=\"p", "URI=\"{$folder}p").replace("URI=\"i", "URI=\"{$folder}i")
 }
 
 /// The encoder's time when it was away for a while from [`TURN`] on, and then sent all at once.
