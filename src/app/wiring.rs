@@ -19,7 +19,7 @@ use super::listeners::Listeners;
 use super::records;
 use super::reload::refresh;
 use crate::gate::{Policy, Turn};
-use crate::live::{self, Closing, Supervisor};
+use crate::live::{self, Closing, LagWatch, Supervisor};
 use crate::{http, rtmp};
 
 /// How often the certificate's files are looked at.
@@ -74,6 +74,10 @@ impl App {
                 closing.send_replace(closing_of(&policies.borrow_and_update()));
             }
         });
+        let live_metrics = live::Metrics::register(metrics);
+        let (registry, clock) = (self.registry.clone(), self.clock.clone());
+        let lag = LagWatch::new(registry, clock, live_metrics.clone(), &self.config.limits);
+        stage.spawn(lag.run(stage.stop.clone()));
         let supervisor = Supervisor::new(live::Context {
             registry: self.registry.clone(),
             directory: self.directory.clone(),
@@ -81,7 +85,7 @@ impl App {
             settings: live::Settings { hls: self.config.hls.clone(), ..live::Settings::default() },
             limits: self.config.limits.clone(),
             closing: heard,
-            metrics: live::Metrics::register(metrics),
+            metrics: live_metrics,
             tasks: stage.tasks.clone(),
         });
         stage.spawn(supervisor.run(stage.stop.clone()));

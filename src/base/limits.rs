@@ -106,6 +106,9 @@ pub struct Limits {
     /// All windows and rings together. The longest windows shrink to keep to it; see
     /// [`super::Pressure`] for what happens when that is not enough.
     pub memory_bytes_max: usize,
+    /// How late the process may come to what is due, averaged over a second, before no broadcast
+    /// begins any more; see [`super::Lag`] for what is given up before that.
+    pub lag_max: Duration,
     /// Broadcasts at once.
     pub broadcasts_max: usize,
 
@@ -231,6 +234,7 @@ impl Default for Limits {
             ring_bytes_max: 32 * MIB,
             window_bytes_max: 256 * MIB,
             memory_bytes_max: 2048 * MIB,
+            lag_max: Duration::from_millis(400),
             broadcasts_max: 1_000,
             http_connections_max: 50_000,
             http_connections_per_address_max: 20_000,

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// What is given up while the memory for media runs out: for viewers who come first, for
-/// broadcasts that would begin last, and never for those who are there already (W9). What counts
-/// is only what cannot shrink any more: the rings and the shortest playlists.
+/// What is given up while memory or the processor runs out: for viewers who come first, for
+/// broadcasts that would begin last, and never for those who are there already (W9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Pressure {
     #[default]
@@ -12,6 +11,16 @@ pub enum Pressure {
     PlainPlaylists,
     NoNewViewers,
     NoNewBroadcasts,
+}
+
+/// What a server can have too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scarce {
+    /// Of the memory for media, what cannot shrink any more counts: the rings and the shortest
+    /// playlists.
+    Memory,
+    /// See [`super::Lag`].
+    Processor,
 }
 
 /// From which share of the memory on, in percent; greatest first.
@@ -59,20 +68,40 @@ impl Pressure {
     }
 }
 
-/// The pressure of this node: one writes, all others read. Cloning shares it.
+/// The pressure of this node: one writes for each scarce thing, all others read. Cloning shares it.
 #[derive(Clone, Debug, Default)]
-pub struct PressureGauge(Arc<AtomicU8>);
+pub struct PressureGauge(Arc<Steps>);
+
+#[derive(Debug, Default)]
+struct Steps {
+    memory: AtomicU8,
+    processor: AtomicU8,
+}
+
+impl Steps {
+    fn of(&self, scarce: Scarce) -> &AtomicU8 {
+        match scarce {
+            Scarce::Memory => &self.memory,
+            Scarce::Processor => &self.processor,
+        }
+    }
+}
 
 impl PressureGauge {
+    /// The greater of the two.
     pub fn get(&self) -> Pressure {
-        let index = usize::from(self.0.load(Ordering::Relaxed));
+        self.of(Scarce::Memory).max(self.of(Scarce::Processor))
+    }
+
+    pub fn of(&self, scarce: Scarce) -> Pressure {
+        let index = usize::from(self.0.of(scarce).load(Ordering::Relaxed));
         Pressure::ALL.get(index).copied().unwrap_or_default()
     }
 
     /// Answers what it was before.
-    pub fn replace(&self, pressure: Pressure) -> Pressure {
-        let before = self.get();
-        self.0.store(pressure.index(), Ordering::Relaxed);
+    pub fn replace(&self, scarce: Scarce, pressure: Pressure) -> Pressure {
+        let before = self.of(scarce);
+        self.0.of(scarce).store(pressure.index(), Ordering::Relaxed);
         before
     }
 }
@@ -122,9 +151,23 @@ mod tests {
         let gauge = PressureGauge::default();
         let mut before = Pressure::None;
         for pressure in Pressure::ALL {
-            assert_eq!(gauge.clone().replace(pressure), before);
-            assert_eq!(gauge.get(), pressure);
+            assert_eq!(gauge.clone().replace(Scarce::Memory, pressure), before);
+            assert_eq!((gauge.of(Scarce::Memory), gauge.get()), (pressure, pressure));
             before = pressure;
+        }
+    }
+
+    /// W9: what memory allows, the processor may still refuse, and the other way round.
+    #[test]
+    fn the_greater_pressure_counts() {
+        for (memory, processor, expected) in [
+            (Pressure::PlainPlaylists, Pressure::NoNewViewers, Pressure::NoNewViewers),
+            (Pressure::NoNewBroadcasts, Pressure::PlainPlaylists, Pressure::NoNewBroadcasts),
+        ] {
+            let gauge = PressureGauge::default();
+            gauge.replace(Scarce::Memory, memory);
+            gauge.replace(Scarce::Processor, processor);
+            assert_eq!(gauge.get(), expected);
         }
     }
 }

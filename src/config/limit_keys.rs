@@ -99,6 +99,7 @@ pub(super) const LIMITS: &[Key] = &[
     bytes!(ring_bytes_max),
     bytes!(window_bytes_max),
     bytes!(memory_bytes_max),
+    duration!(lag_max),
     count!(broadcasts_max),
     count!(http_connections_max),
     count!(http_connections_per_address_max),

@@ -7,7 +7,7 @@ use tokio::sync::broadcast as news;
 use super::broadcast::{Broadcast, BroadcastState, EndReason, Publication, Publisher};
 use crate::base::{
     Blame, BroadcastId, ChannelId, Limits, MonoTime, Mutex, MutexGuard, Now, Pressure,
-    PressureGauge, Rival,
+    PressureGauge, Rival, Scarce,
 };
 use crate::gate::{Admission, StartPermit};
 
@@ -68,13 +68,15 @@ pub enum StartError {
     TooManyBroadcasts { max: usize },
     #[error("the memory for media is used up by the broadcasts that run")]
     OutOfMemory,
+    #[error("the broadcasts that run take all the time of the processor")]
+    OutOfTime,
 }
 
 impl StartError {
     pub fn blame(self) -> Blame {
         match self {
             Self::Busy(_) | Self::Overtaken | Self::NothingToResume => Blame::Peer,
-            Self::TooManyBroadcasts { .. } | Self::OutOfMemory => Blame::Policy,
+            Self::TooManyBroadcasts { .. } | Self::OutOfMemory | Self::OutOfTime => Blame::Policy,
         }
     }
 }
@@ -211,7 +213,7 @@ impl Registry {
         });
     }
 
-    /// How much of the memory for media is taken; whoever measures it writes it here.
+    /// How scarce memory and the processor are; whoever measures it writes it here.
     pub fn pressure(&self) -> &PressureGauge {
         &self.inner.pressure
     }
@@ -223,10 +225,14 @@ impl Registry {
         if state.channels.len() - own >= max {
             return Err(StartError::TooManyBroadcasts { max });
         }
-        match self.inner.pressure.get() {
-            Pressure::None | Pressure::PlainPlaylists | Pressure::NoNewViewers => Ok(()),
-            Pressure::NoNewBroadcasts => Err(StartError::OutOfMemory),
+        let is_full = |scarce| match self.inner.pressure.of(scarce) {
+            Pressure::None | Pressure::PlainPlaylists | Pressure::NoNewViewers => false,
+            Pressure::NoNewBroadcasts => true,
+        };
+        if is_full(Scarce::Memory) {
+            return Err(StartError::OutOfMemory);
         }
+        if is_full(Scarce::Processor) { Err(StartError::OutOfTime) } else { Ok(()) }
     }
 
     fn may_resume(&self, since: MonoTime, now: MonoTime) -> bool {

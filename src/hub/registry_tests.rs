@@ -209,7 +209,7 @@ fn without_memory_nothing_new_begins() {
     let registry = registry(Limits::default());
     let asked = publisher(0, "k");
     let first = registry.start(permit(Admission::Start), publisher(1, "k"), at(0)).unwrap();
-    registry.pressure().replace(Pressure::NoNewBroadcasts);
+    registry.pressure().replace(Scarce::Memory, Pressure::NoNewBroadcasts);
     let second = registry.start(permit(Admission::Resume), publisher(2, "k"), at(1));
     second.unwrap().finish(EndReason::Lost, at(2).mono);
     drop(first);
@@ -220,7 +220,7 @@ fn without_memory_nothing_new_begins() {
     assert_eq!(registry.standing(&channel(), &asked, at(6).mono), Standing::Full(full));
     let fourth = registry.start(permit(Admission::Start), publisher(4, "k"), at(7));
     assert_eq!(fourth.unwrap_err(), full);
-    registry.pressure().replace(Pressure::NoNewViewers);
+    registry.pressure().replace(Scarce::Memory, Pressure::NoNewViewers);
     registry.start(permit(Admission::Start), publisher(5, "k"), at(8)).unwrap();
 }
 

@@ -13,7 +13,9 @@ pub struct Metrics {
     pub(super) faults: Counter,
     pub(super) renditions: Gauge,
     pub(super) window_bytes: Gauge,
-    pub(super) pressure: Gauge,
+    pub(super) memory_pressure: Gauge,
+    pub(super) processor_pressure: Gauge,
+    pub(super) lag_micros: Gauge,
 }
 
 impl Metrics {
@@ -37,7 +39,12 @@ impl Metrics {
         registry.register("live_window_bytes", "Media held for viewers", made.window_bytes);
         let help = "Steps of the ladder taken while memory runs out: 1 plain playlists for new \
                     viewers, 2 no new viewers, 3 no new broadcasts";
-        registry.register("live_memory_pressure", help, made.pressure);
+        registry.register("live_memory_pressure", help, made.memory_pressure);
+        let help = "The same steps, taken while the process does not get to what is due in time";
+        registry.register("live_processor_pressure", help, made.processor_pressure);
+        let help = "How late the process comes to what is due, in microseconds, averaged over a \
+                    second; 0 while nothing is live";
+        registry.register("live_lag_micros", help, made.lag_micros);
         metrics
     }
 }

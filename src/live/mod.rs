@@ -4,6 +4,7 @@
 
 mod advice;
 mod directory;
+mod lag;
 mod media;
 mod memory;
 mod metrics;
@@ -19,6 +20,7 @@ mod waiting;
 
 pub use advice::Advice;
 pub use directory::Directory;
+pub use lag::LagWatch;
 pub use media::{Media, MediaBody, MediaKind};
 pub use metrics::Metrics;
 pub use published::Published;

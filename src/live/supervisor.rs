@@ -13,7 +13,7 @@ use super::memory;
 use super::metrics::Metrics;
 use super::packager::{Packager, Scratch};
 use super::rendition::Rendition;
-use crate::base::{Clock, Limits, MediaSeq, WallTime};
+use crate::base::{Clock, Limits, MediaSeq, Scarce, WallTime};
 use crate::hls::{self, Closing, Segmenter, Window};
 use crate::hub::{Broadcast, EndReason, Event, Registry};
 
@@ -156,10 +156,10 @@ impl Supervisor {
     /// `taken` is what no window can give back.
     fn tell_pressure(&self, taken: usize) {
         let Context { registry, limits, metrics, .. } = &self.context;
-        let before = registry.pressure().get();
+        let before = registry.pressure().of(Scarce::Memory);
         let pressure = before.next(taken, limits.memory_bytes_max);
-        registry.pressure().replace(pressure);
-        metrics.pressure.set(i64::from(pressure.index()));
+        registry.pressure().replace(Scarce::Memory, pressure);
+        metrics.memory_pressure.set(i64::from(pressure.index()));
         if before < pressure {
             warn!(taken, pressure = pressure.as_str(), "the memory for media runs out");
         } else if pressure < before {

@@ -343,7 +343,7 @@ async fn the_pressure_rises_with_what_cannot_shrink() {
     let mut second = stage.encoder("second", Admission::Start).await;
     tokio::join!(first.run(20_000), second.run(20_000));
     assert_eq!(stage.registry.pressure().get(), Pressure::NoNewBroadcasts);
-    assert_eq!(stage.metrics.pressure.get(), 3);
+    assert_eq!(stage.metrics.memory_pressure.get(), 3);
     let held: usize = stage.directory.all().iter().map(|r| r.floor_bytes()).sum();
     assert!(held > 700_000, "the live edges are not cut: {held}");
     second.finish(EndReason::Finished);

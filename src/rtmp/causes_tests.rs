@@ -13,7 +13,7 @@ use super::status::tests::examples;
 use super::world::{Raw, START, World};
 use crate::accounts::issue_key;
 use crate::accounts::testing::Switched;
-use crate::base::{ChannelId, Limits, Pressure, Rival, Secret};
+use crate::base::{ChannelId, Limits, Pressure, Rival, Scarce, Secret};
 use crate::gate::{Latch, Policy};
 use crate::hub::EndReason;
 use crate::testing::clips;
@@ -272,11 +272,13 @@ async fn server_is_full() -> Labels {
         issue_key(&*world.store, &channel, "", Rival::default(), None, START).await.unwrap();
     seen.insert(first_frame(&mut world, &other.text).await.as_str());
 
-    let mut world = World::open().await;
-    world.context.registry.pressure().replace(Pressure::NoNewBroadcasts);
-    let key = world.key.clone();
-    seen.insert(first_frame(&mut world, &key).await.as_str());
-    assert_eq!(seen, Labels::from(["too_many_broadcasts", "out_of_memory"]));
+    for scarce in [Scarce::Memory, Scarce::Processor] {
+        let mut world = World::open().await;
+        world.context.registry.pressure().replace(scarce, Pressure::NoNewBroadcasts);
+        let key = world.key.clone();
+        seen.insert(first_frame(&mut world, &key).await.as_str());
+    }
+    assert_eq!(seen, Labels::from(["too_many_broadcasts", "out_of_memory", "out_of_time"]));
     seen
 }
 

@@ -5,7 +5,7 @@ use super::super::amf::AmfError;
 use super::super::world::{Encoder, START, World};
 use super::*;
 use crate::accounts::issue_key;
-use crate::base::{ChannelId, Pressure, Rival};
+use crate::base::{ChannelId, Pressure, Rival, Scarce};
 use crate::hub::{BroadcastState, Busy, StartError};
 use crate::testing::clips;
 
@@ -278,7 +278,7 @@ async fn a_resume_that_comes_too_late_is_a_start() {
 async fn without_memory_only_what_runs_goes_on() {
     let mut world = World::open().await;
     let key = world.key.clone();
-    world.context.registry.pressure().replace(Pressure::NoNewBroadcasts);
+    world.context.registry.pressure().replace(Scarce::Memory, Pressure::NoNewBroadcasts);
     let mut encoder = world.encoder().await;
     encoder.publish(key.reveal()).await;
     let (cause, codes) = encoder.end().await;
@@ -286,11 +286,11 @@ async fn without_memory_only_what_runs_goes_on() {
     assert!(codes.contains(&"NetStream.Failed".to_owned()), "{codes:?}");
     assert!(!codes.contains(&"NetStream.Publish.Start".to_owned()), "{codes:?}");
 
-    world.context.registry.pressure().replace(Pressure::None);
+    world.context.registry.pressure().replace(Scarce::Memory, Pressure::None);
     let mut encoder = world.publisher().await;
     encoder.go_live(&world).await;
     drop(encoder);
-    world.context.registry.pressure().replace(Pressure::NoNewBroadcasts);
+    world.context.registry.pressure().replace(Scarce::Memory, Pressure::NoNewBroadcasts);
     time::sleep(Duration::from_secs(1)).await;
     let mut again = world.publisher().await;
     again.go_live(&world).await;

@@ -123,6 +123,9 @@ fn start_text(error: &StartError) -> &'static str {
         StartError::OutOfMemory => {
             "This server has no memory left for a new broadcast. Try again in a few minutes."
         }
+        StartError::OutOfTime => {
+            "This server is too busy for a new broadcast. Try again in a few minutes."
+        }
     }
 }
 
@@ -170,6 +173,7 @@ impl Cause {
             Self::NotStarted(StartError::NothingToResume) => "nothing_to_resume",
             Self::NotStarted(StartError::TooManyBroadcasts { .. }) => "too_many_broadcasts",
             Self::NotStarted(StartError::OutOfMemory) => "out_of_memory",
+            Self::NotStarted(StartError::OutOfTime) => "out_of_time",
             Self::Media(error) => error.as_str(),
             Self::FirstMediaTimeout => "first_media_timeout",
             Self::Silent => "silent",
@@ -297,7 +301,11 @@ impl Cause {
             )
             | Self::Replaced => "NetStream.Publish.BadName",
             // Full is not denied: the key is good, and a later try may succeed.
-            Self::NotStarted(StartError::TooManyBroadcasts { .. } | StartError::OutOfMemory)
+            Self::NotStarted(
+                StartError::TooManyBroadcasts { .. }
+                | StartError::OutOfMemory
+                | StartError::OutOfTime,
+            )
             | Self::ConnectTimeout
             | Self::PublishTimeout
             | Self::Wire(_)

@@ -74,6 +74,7 @@ pub(in crate::rtmp) fn examples() -> Vec<Cause> {
         Cause::NotStarted(StartError::NothingToResume),
         Cause::NotStarted(StartError::TooManyBroadcasts { max: 1_000 }),
         Cause::NotStarted(StartError::OutOfMemory),
+        Cause::NotStarted(StartError::OutOfTime),
         Cause::FirstMediaTimeout,
         Cause::Silent,
         Cause::Unanswered,

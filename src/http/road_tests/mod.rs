@@ -26,7 +26,7 @@ use super::site::Viewers;
 use super::{AdminServer, Context, Metrics, Readiness, Server, Settings};
 use crate::accounts::Keys;
 use crate::base::{
-    BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Pressure, Rival, WallTime,
+    BroadcastId, ChannelId, Clock, ConnId, KeyId, Limits, Pressure, Rival, Scarce, WallTime,
 };
 use crate::gate::{Admission, Policy, Schedule, ScheduleSettings};
 use crate::hls;

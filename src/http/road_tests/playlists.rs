@@ -83,7 +83,7 @@ async fn an_overloaded_server_gives_up_newcomers_first() {
     encoder.send(5.0).await;
     let low_latency = world.playlist().await;
 
-    world.registry.pressure().replace(Pressure::PlainPlaylists);
+    world.registry.pressure().replace(Scarce::Memory, Pressure::PlainPlaylists);
     let plain = world.playlist().await;
     assert_eq!(plain, low_latency.replace("live.m3u8", "plain.m3u8"));
     let (there, new) = (world.get(&low_latency).await, world.get(&plain).await);
@@ -94,7 +94,7 @@ async fn an_overloaded_server_gives_up_newcomers_first() {
     assert!(new.text().ends_with(&format!("{}\n", last_segment(there.text()))));
     assert_ne!(new.field("etag"), there.field("etag"));
 
-    world.registry.pressure().replace(Pressure::NoNewViewers);
+    world.registry.pressure().replace(Scarce::Memory, Pressure::NoNewViewers);
     for target in ["/demo/index.m3u8", "/hls/demo.m3u8"] {
         let refused = world.get(target).await;
         assert_eq!((refused.status, &*refused.problem()), (503, "overloaded"));
