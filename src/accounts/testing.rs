@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::base::{BroadcastId, ChannelId, KeyId, MonoTime, Now, WallTime};
+use crate::base::{BroadcastId, ChannelId, KeyId, MonoTime, Now, Rival, WallTime};
 use crate::store::{
     self, BroadcastRecord, ChannelRecord, Created, GateEntry, KeyRecord, LatchRecord, Pepper,
     Revoked, Saved, Store, StoreError,
@@ -103,6 +103,10 @@ impl Store for Switched {
 
     async fn revoke_key(&self, id: &KeyId, at: WallTime) -> Result<Revoked, StoreError> {
         self.up().await?.revoke_key(id, at).await
+    }
+
+    async fn set_rival(&self, id: &KeyId, rival: Rival) -> Result<bool, StoreError> {
+        self.up().await?.set_rival(id, rival).await
     }
 
     async fn touch_keys(&self, used: &[(KeyId, WallTime)]) -> Result<(), StoreError> {

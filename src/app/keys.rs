@@ -58,6 +58,17 @@ enum KeyCommand {
     List {
         /// Only the keys of this channel
         channel: Option<String>,
+        /// A JSON array instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a key; whoever publishes with it now stays
+    Set {
+        /// The public id of the key
+        key: String,
+        /// What becomes of a second publisher while the first is live: takes-over or refused
+        #[arg(long, value_name = "WHAT")]
+        rival: Rival,
     },
     /// Make a new key for the channel of an old one; the old one works until it is revoked
     Rotate {
@@ -93,7 +104,11 @@ pub async fn run_key(args: &KeyArgs, inputs: &Inputs) -> anyhow::Result<ExitCode
         KeyCommand::Add { channel, label, rival } => {
             print(&command.add_key(channel, label, *rival).await?)?;
         }
-        KeyCommand::List { channel } => print(&command.list_keys(channel.as_deref()).await?)?,
+        KeyCommand::List { channel, json } => {
+            let keys = command.list_keys(channel.as_deref()).await?;
+            print(&if *json { key_json(&keys) } else { key_table(&keys) })?;
+        }
+        KeyCommand::Set { key, rival } => command.set_key(key, *rival).await?,
         KeyCommand::Rotate { key, now } => {
             let old = if *now { OldKey::Ends } else { OldKey::Stays };
             print(&command.rotate_key(key, old).await?)?;
@@ -182,11 +197,19 @@ impl<'a> Command<'a> {
         Ok(format!("{}\n", issued.text.reveal()))
     }
 
-    async fn list_keys(&self, channel: Option<&str>) -> anyhow::Result<String> {
+    async fn list_keys(&self, channel: Option<&str>) -> anyhow::Result<Vec<KeyRecord>> {
         let wanted = channel.map(ChannelId::parse).transpose()?;
         let mut keys = self.store.keys().await?;
         keys.retain(|key| wanted.as_ref().is_none_or(|wanted| key.channel == *wanted));
-        Ok(key_table(&keys))
+        Ok(keys)
+    }
+
+    async fn set_key(&self, id: &str, rival: Rival) -> anyhow::Result<()> {
+        self.admit(Operation::RotateKey).await?;
+        if !self.store.set_rival(&KeyId::new(id), rival).await? {
+            bail!("no key {id}; see: ghostlight key list");
+        }
+        explain(&format!("key {id}: a second publisher {rival}"))
     }
 
     async fn revoke_key(&self, id: &str) -> anyhow::Result<()> {
@@ -231,6 +254,23 @@ fn key_table(keys: &[KeyRecord]) -> String {
         ]
     });
     table(["KEY", "CHANNEL", "CREATED", "LAST USED", "REVOKED", "RIVAL", "LABEL"], rows)
+}
+
+/// The same as an array, with `null` for what has not happened.
+fn key_json(keys: &[KeyRecord]) -> String {
+    let shown = |at: Option<WallTime>| at.map(|at| at.to_string());
+    let rows = keys.iter().map(|key| {
+        serde_json::json!({
+            "key": key.id.as_str(),
+            "channel": key.channel.to_string(),
+            "created": key.created_at.to_string(),
+            "last_used": shown(key.last_used_at),
+            "revoked": shown(key.revoked_at),
+            "rival": key.rival.as_str(),
+            "label": key.label,
+        })
+    });
+    format!("{:#}\n", rows.collect::<serde_json::Value>())
 }
 
 /// Columns as wide as their widest cell, two blanks apart, nothing after the last.

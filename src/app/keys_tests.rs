@@ -20,10 +20,10 @@ async fn a_key_is_added_listed_rotated_and_revoked() {
     let (id, secret) = text.trim_end().split_once('_').unwrap();
     assert_eq!(text.lines().count(), 1, "the key alone");
 
-    let list = command.list_keys(None).await.unwrap();
+    let list = key_table(&command.list_keys(None).await.unwrap());
     assert!(list.contains(id) && list.contains("the studio") && !list.contains(secret), "{list}");
     assert!(list.lines().next().unwrap().starts_with("KEY       CHANNEL  CREATED"), "{list}");
-    assert_eq!(command.list_keys(Some("other")).await.unwrap().lines().count(), 1);
+    assert_eq!(command.list_keys(Some("other")).await.unwrap(), []);
 
     let second = command.rotate_key(id, OldKey::Stays).await.unwrap();
     assert_ne!(second, text);
@@ -33,10 +33,36 @@ async fn a_key_is_added_listed_rotated_and_revoked() {
     command.rotate_key(id, OldKey::Stays).await.expect_err("revoked");
     command.revoke_key(second.split_once('_').unwrap().0).await.unwrap();
     assert_eq!(active(&command).await, 1);
-    let list = command.list_keys(None).await.unwrap();
+    let list = key_table(&command.list_keys(None).await.unwrap());
     let kept = list.matches("refused  the studio").count();
     assert_eq!(kept, 3, "rotated keys are as the first: {list}");
     command.revoke_key("nothing").await.expect_err("unknown");
+}
+
+/// What the table shows, for scripts; and a choice about rivals is not for ever.
+#[tokio::test]
+async fn keys_are_listed_as_json_and_changed() {
+    let place = tempfile::tempdir().unwrap();
+    let inputs = inputs(place.path(), None, "2026-11-21T10:00:00Z");
+    let command = Command::open(&inputs).await.unwrap();
+    let text = command.add_key("demo", "\"quoted\"", Rival::TakesOver).await.unwrap();
+    let id = text.split_once('_').unwrap().0;
+    let listed = async || {
+        let keys = command.list_keys(None).await.unwrap();
+        serde_json::from_str::<serde_json::Value>(&key_json(&keys)).unwrap()
+    };
+    let keys = listed().await;
+    let expected = serde_json::json!([{
+        "key": id, "channel": "demo", "created": keys[0]["created"], "last_used": null,
+        "revoked": null, "rival": "takes-over", "label": "\"quoted\"",
+    }]);
+    assert_eq!(keys, expected);
+    command.set_key(id, Rival::Refused).await.unwrap();
+    command.revoke_key(id).await.unwrap();
+    let keys = listed().await;
+    assert_eq!(keys[0]["rival"], "refused");
+    assert!(keys[0]["revoked"].as_str().unwrap().starts_with("2026-11-21T10:00"), "{keys}");
+    command.set_key("nothing", Rival::Refused).await.expect_err("unknown");
 }
 
 async fn active(command: &Command<'_>) -> usize {

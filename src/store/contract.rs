@@ -1,12 +1,12 @@
 //! What every adapter must do. Each function takes a fresh store.
 
 use super::*;
-use crate::base::Rival;
 
 pub(super) async fn check_all<F: AsyncFn() -> Arc<dyn Store>>(fresh: F) {
     channels_and_keys(&*fresh().await).await;
     revoking(&*fresh().await).await;
     the_latch(&*fresh().await).await;
+    choosing_anew(&*fresh().await).await;
     the_gate_log(&*fresh().await).await;
     broadcasts(&*fresh().await).await;
     a_write_leaves_a_sign(&*fresh().await).await;
@@ -18,13 +18,15 @@ async fn a_write_leaves_a_sign(store: &dyn Store) {
     stamps.push(store.stamp());
     assert_eq!(store.keys().await.unwrap().len(), 1);
     assert_eq!(Some(&store.stamp()), stamps.last(), "a reader leaves none");
+    store.set_rival(&KeyId::new("k1"), Rival::Refused).await.unwrap();
+    stamps.push(store.stamp());
     store.revoke_key(&KeyId::new("k1"), at(2)).await.unwrap();
     stamps.push(store.stamp());
     store.reopen(&entry("again")).await.unwrap();
     stamps.push(store.stamp());
     stamps.sort_unstable();
     stamps.dedup();
-    assert_eq!(stamps.len(), 4);
+    assert_eq!(stamps.len(), 5);
 }
 
 fn at(millis: i64) -> WallTime {
@@ -89,6 +91,18 @@ async fn revoking(store: &dyn Store) {
     assert_eq!(store.revoke_key(&KeyId::new("k2"), at(80)).await.unwrap(), Revoked::Before);
     assert_eq!(store.revoke_key(&KeyId::new("k9"), at(80)).await.unwrap(), Revoked::Unknown);
     assert_eq!(store.keys().await.unwrap()[1].revoked_at, Some(at(70)));
+}
+
+async fn choosing_anew(store: &dyn Store) {
+    for (id, order) in [("k1", 1), ("k2", 2)] {
+        store.add_key(&key(id, "a", order), None).await.unwrap();
+    }
+    for rival in [Rival::Refused, Rival::TakesOver, Rival::Refused] {
+        assert!(store.set_rival(&KeyId::new("k2"), rival).await.unwrap());
+        let keys = store.keys().await.unwrap();
+        assert_eq!((keys[0].rival, keys[1].rival), (Rival::default(), rival));
+    }
+    assert!(!store.set_rival(&KeyId::new("k9"), Rival::Refused).await.unwrap());
 }
 
 /// G7: what was closed stays, until a reopening, after which the old memory counts no more.

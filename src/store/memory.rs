@@ -9,7 +9,7 @@ use super::{
     BroadcastRecord, ChannelRecord, Created, GateEntry, KeyRecord, LatchRecord, Pepper, Revoked,
     Saved, Store, StoreError,
 };
-use crate::base::{BroadcastId, ChannelId, KeyId, WallTime};
+use crate::base::{BroadcastId, ChannelId, KeyId, Rival, WallTime};
 
 /// Records for as long as the process runs.
 #[derive(Debug, Default)]
@@ -126,6 +126,12 @@ impl Store for Memory {
 
     async fn revoke_key(&self, id: &KeyId, at: WallTime) -> Result<Revoked, StoreError> {
         Ok(self.write().revoke(id, at))
+    }
+
+    async fn set_rival(&self, id: &KeyId, rival: Rival) -> Result<bool, StoreError> {
+        let mut records = self.write();
+        let found = records.keys.iter_mut().find(|key| key.id == *id);
+        Ok(found.map(|key| key.rival = rival).is_some())
     }
 
     async fn touch_keys(&self, used: &[(KeyId, WallTime)]) -> Result<(), StoreError> {

@@ -25,7 +25,7 @@ pub use records::{
     Pepper, ReachedRecord, Revoked, Saved, chain_is_whole,
 };
 
-use crate::base::{BroadcastId, ChannelId, KeyId, WallTime};
+use crate::base::{BroadcastId, ChannelId, KeyId, Rival, WallTime};
 
 /// The database file in the data folder.
 const FILE: &str = "ghostlight.db";
@@ -56,6 +56,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Revokes a key for good. Revoking twice keeps the first time.
     async fn revoke_key(&self, id: &KeyId, at: WallTime) -> Result<Revoked, StoreError>;
+
+    /// Chooses anew what becomes of a key's rivals; answers whether there is such a key.
+    async fn set_rival(&self, id: &KeyId, rival: Rival) -> Result<bool, StoreError>;
 
     /// Notes when keys were last used; a time earlier than the stored one changes nothing.
     async fn touch_keys(&self, used: &[(KeyId, WallTime)]) -> Result<(), StoreError>;

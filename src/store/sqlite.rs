@@ -16,7 +16,7 @@ use super::{
     BroadcastRecord, ChannelRecord, Created, GateEntry, GateEntryKind, KeyRecord, LatchRecord,
     Pepper, ReachedRecord, Revoked, Saved, Store, StoreError,
 };
-use crate::base::{BroadcastId, ChannelId, KeyId, WallTime};
+use crate::base::{BroadcastId, ChannelId, KeyId, Rival, WallTime};
 
 /// How long a write waits for another process that writes.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -281,6 +281,17 @@ impl Store for Sqlite {
         let revoked = revoke(&mut transaction, id, at).await?;
         transaction.commit().await?;
         Ok(revoked)
+    }
+
+    async fn set_rival(&self, id: &KeyId, rival: Rival) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let done = sqlx::query("UPDATE keys SET rival = $1 WHERE id = $2")
+            .bind(rival.as_str())
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(done.rows_affected() == 1)
     }
 
     async fn touch_keys(&self, used: &[(KeyId, WallTime)]) -> Result<(), StoreError> {

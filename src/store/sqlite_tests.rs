@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::base::Rival;
 use crate::store::{contract, open};
 
 fn at(millis: i64) -> WallTime {
