@@ -48,7 +48,7 @@ pub(super) enum Ended {
     Cut(Close),
     /// The peer broke the protocol or its connection.
     Broken(hyper::Error),
-    /// Not even the first bytes arrived.
+    /// A read failed while the HTTP library was not there.
     Unreadable(std::io::Error),
     /// The TLS handshake failed.
     NotEncrypted(TlsError),
@@ -161,8 +161,14 @@ fn http2_builder(limits: &Limits, executor: Tracked) -> http2::Builder<Tracked> 
     builder
 }
 
+impl From<hyper::Result<()>> for Ended {
+    fn from(served: hyper::Result<()>) -> Self {
+        served.map_or_else(Self::Broken, |()| Self::Done)
+    }
+}
+
 /// A connection of the HTTP library, whichever the protocol.
-trait Connection: Future<Output = hyper::Result<()>> {
+trait Connection: Future<Output: Into<Ended>> {
     /// Answers what has begun and takes nothing new.
     fn finish(self: Pin<&mut Self>);
 }
@@ -204,8 +210,7 @@ async fn drive(
             conn.as_mut().finish();
         }
         match conn.as_mut().poll(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ended::Done),
-            Poll::Ready(Err(err)) => Poll::Ready(Ended::Broken(err)),
+            Poll::Ready(ended) => Poll::Ready(ended.into()),
             Poll::Pending => watchdog.poll(cx, pulse).map(Ended::Cut),
         }
     })

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{Answering, Response, Site, Visits};
+use super::conn::Ended;
 use super::wire::{Inflow, READ_BYTES_MAX};
 
 /// Stands for a request whose answer is there, where the library has forgotten the request itself.
@@ -38,6 +40,9 @@ type Work<S, H> = http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>;
 enum State<S, H: Site> {
     Working(Box<Work<S, H>>),
     Resting(Rest<S>),
+    /// Nothing is to come: the peer is told so, which with encryption takes a word of its own
+    /// (RFC 8446, 6.1).
+    Leaving(Inflow<S>),
     Over,
 }
 
@@ -57,6 +62,8 @@ enum Wake {
     Answer(Box<Response>),
     /// The peer left.
     Gone,
+    /// The connection broke.
+    Broken(io::Error),
 }
 
 impl<S, H> Lane<S, H>
@@ -80,11 +87,11 @@ where
 
     /// Puts the library away. Nothing is lost: it has parsed all that it can, and the pulse or a
     /// held request says that nothing it wrote is left.
-    fn rest(conn: Work<S, H>, held: Option<Answering>) -> State<S, H> {
+    fn rest(conn: Work<S, H>, held: Option<Answering>) -> Rest<S> {
         let parts = conn.into_parts();
         // A copy, since the library's buffer is large.
         let ahead = Bytes::copy_from_slice(&parts.read_buf);
-        State::Resting(Rest { io: parts.io.into_inner(), ahead, held })
+        Rest { io: parts.io.into_inner(), ahead, held }
     }
 
     /// Hands the library a connection that has something to read.
@@ -110,7 +117,7 @@ where
     H: Site,
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    type Output = hyper::Result<()>;
+    type Output = Ended;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -118,25 +125,34 @@ where
             this.state = match std::mem::replace(&mut this.state, State::Over) {
                 State::Working(mut conn) => {
                     if let Poll::Ready(ended) = Pin::new(conn.as_mut()).poll(cx) {
-                        return Poll::Ready(ended);
+                        return Poll::Ready(ended.into());
                     }
                     let held = this.turns.take_held();
                     if held.is_none() && !this.turns.visits.pulse.is_resting() {
                         this.state = State::Working(conn);
                         return Poll::Pending;
                     }
-                    Self::rest(*conn, held)
+                    let rest = Self::rest(*conn, held);
+                    if rest.held.is_none() && !rest.ahead.is_empty() {
+                        // The library has answered as many requests as it does at once; before
+                        // the next ones the other connections get their turn.
+                        cx.waker().wake_by_ref();
+                        this.state = State::Resting(rest);
+                        return Poll::Pending;
+                    }
+                    State::Resting(rest)
+                }
+                State::Resting(rest) if this.stopping && rest.held.is_none() => {
+                    State::Leaving(rest.io)
                 }
                 State::Resting(mut rest) => {
-                    if this.stopping && rest.held.is_none() {
-                        return Poll::Ready(Ok(()));
-                    }
                     let Poll::Ready(wake) = rest.poll(cx) else {
                         this.state = State::Resting(rest);
                         return Poll::Pending;
                     };
                     match wake {
-                        Wake::Gone => return Poll::Ready(Ok(())),
+                        Wake::Gone => State::Leaving(rest.io),
+                        Wake::Broken(err) => return Poll::Ready(Ended::Unreadable(err)),
                         Wake::Request => {
                             let ahead = std::mem::take(&mut rest.ahead);
                             this.work(rest, ahead)
@@ -148,7 +164,15 @@ where
                         }
                     }
                 }
-                State::Over => return Poll::Ready(Ok(())),
+                State::Leaving(mut io) => {
+                    // Whoever cannot be told has left already.
+                    if Pin::new(&mut io).poll_shutdown(cx).is_pending() {
+                        this.state = State::Leaving(io);
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(Ended::Done);
+                }
+                State::Over => return Poll::Ready(Ended::Done),
             };
         }
     }
@@ -166,7 +190,9 @@ impl<S: AsyncRead + Unpin> Rest<S> {
         // Whoever sends more while a request is held waits until it is answered. Otherwise the
         // socket is read, also to hear that the peer left.
         if self.ahead.is_empty() {
-            ready!(self.poll_read(cx));
+            if let Err(err) = ready!(self.poll_read(cx)) {
+                return Poll::Ready(Wake::Broken(err));
+            }
             if self.ahead.is_empty() {
                 return Poll::Ready(Wake::Gone);
             }
@@ -177,14 +203,13 @@ impl<S: AsyncRead + Unpin> Rest<S> {
         Poll::Pending
     }
 
-    /// Reads ahead; nothing where the connection has ended or is broken.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads ahead; nothing where the connection has ended.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [std::mem::MaybeUninit::uninit(); READ_BYTES_MAX];
         let mut buf = ReadBuf::uninit(&mut bytes);
-        if ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)).is_ok() {
-            self.ahead = Bytes::copy_from_slice(buf.filled());
-        }
-        Poll::Ready(())
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+        self.ahead = Bytes::copy_from_slice(buf.filled());
+        Poll::Ready(Ok(()))
     }
 }
 

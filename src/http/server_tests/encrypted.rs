@@ -62,6 +62,26 @@ async fn alpn_picks_the_protocol() {
     }
 }
 
+/// A viewer whose connection rests when the server stops is told that this was the end, and does
+/// not have to wonder what was cut off (RFC 8446, 6.1).
+#[tokio::test]
+async fn a_resting_connection_is_closed_in_good_order() {
+    let rig = Rig::new(Limits::default());
+    let (config, roots) = certificate();
+    let tls = Tls::new(config, &rig.door.setting.limits);
+    let (ours, theirs) = duplex(64 * 1024);
+    rig.door.welcome(theirs, None, Some(tls), &rig.stop);
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut io = connector(roots, &["http/1.1"]).connect(name, ours).await.unwrap();
+    io.write_all(GET.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"ok") {
+        assert_ne!(io.read_buf(&mut said).await.unwrap(), 0);
+    }
+    rig.stop.cancel();
+    assert_eq!(io.read_buf(&mut said).await.expect("a close_notify"), 0);
+}
+
 /// W50: a handshake has its time, and there is room for so many at once.
 #[tokio::test(start_paused = true)]
 async fn handshakes_are_bounded() {

@@ -4,6 +4,7 @@ mod encrypted;
 mod h2;
 mod resting;
 
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ use super::*;
 #[derive(Debug, Default)]
 struct Stage {
     held: Arc<AtomicBool>,
+    /// The paths that were asked for, in their order.
+    asked: Mutex<Vec<String>>,
 }
 
 const BIG_CHUNKS: usize = 16;
@@ -38,6 +41,7 @@ impl Site for Stage {
             response.headers_mut().insert("connection", HeaderValue::from_static("close"));
             return Answer::Now(Box::new(response));
         }
+        self.asked.lock().unwrap().push(request.uri().path().to_owned());
         match request.uri().path() {
             "/held" => {
                 let held = Raised::new(&self.held);

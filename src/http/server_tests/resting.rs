@@ -1,5 +1,11 @@
 //! Connections of HTTP/1.1 that wait, without the library that reads and writes for them.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::ReadBuf;
+
+use super::super::super::watchdog::Protocol;
 use super::*;
 
 const SOON: &str = "GET /soon HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -45,6 +51,92 @@ async fn a_head_may_begin_while_a_request_is_held() {
     let mut io = rig.open(&[SOON, "GET /so"].concat()).await;
     hear(&mut io).await;
     assert_eq!(closes_after(&mut io).await, 10);
+}
+
+/// Whoever sends a hundred small requests at once has sixteen answered, as many as the library
+/// answers in one go; then others have their turn.
+#[tokio::test(start_paused = true)]
+async fn many_small_requests_take_turns_with_others() {
+    let rig = Rig::new(Limits::default());
+    let mut greedy = rig.open(&"GET /g HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100)).await;
+    let mut modest = rig.open("GET /m HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    read_ok(&mut modest).await;
+    let mut said = Vec::new();
+    while said.windows(2).filter(|two| two == b"ok").count() < 100 {
+        assert_ne!(greedy.read_buf(&mut said).await.unwrap(), 0, "closed too early");
+    }
+    let asked = rig.door.setting.site.asked.lock().unwrap();
+    let before = asked.iter().position(|path| path == "/m").unwrap();
+    assert!(before <= 16, "{before} before it");
+    assert_eq!(asked.len(), 101);
+}
+
+/// A connection that breaks while it rests is told from one that its peer closes.
+#[tokio::test(start_paused = true)]
+async fn a_broken_connection_is_no_goodbye() {
+    let rig = Rig::new(Limits::default());
+    for breaks in [true, false] {
+        let (mut ours, theirs) = duplex(64 * 1024);
+        let pulse = Arc::new(Pulse::default());
+        let io = Breaking { io: theirs, breaks };
+        let (id, protocol) = (ConnId(1), Some(Protocol::Http1));
+        let line = Line { io, id, peer: None, protocol, tls: false, pulse };
+        let asking = async {
+            ours.write_all(GET.as_bytes()).await.unwrap();
+            read_ok(&mut ours).await;
+            drop(ours);
+        };
+        let (ended, ()) = tokio::join!(conn::serve(line, &rig.door.setting, &rig.stop), asking);
+        match ended {
+            Ended::Unreadable(err) => {
+                assert!(breaks && err.kind() == io::ErrorKind::ConnectionReset, "{err}");
+            }
+            Ended::Done => assert!(!breaks, "taken for a goodbye"),
+            other @ (Ended::Cut(_) | Ended::Broken(_) | Ended::NotEncrypted(_)) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+}
+
+/// A pipe whose end, if so wanted, is a reset.
+struct Breaking {
+    io: DuplexStream,
+    breaks: bool,
+}
+
+impl AsyncRead for Breaking {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let ended = buf.filled().len() == before;
+        if ended && self.breaks {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Breaking {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }
 
 /// W2: of what somebody sends who does not wait for answers, little is taken.
