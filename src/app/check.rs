@@ -58,6 +58,9 @@ pub struct CheckArgs {
         value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX)
     )]
     pub seconds: u64,
+    /// Say every rule in words, those that were held and those not applicable too
+    #[arg(long)]
+    pub all: bool,
     /// Print JSON instead of words
     #[arg(long)]
     pub json: bool,
@@ -115,7 +118,9 @@ pub(super) async fn run(
         let written = opened.write_all(report.junit().as_bytes());
         written.with_context(|| file.display().to_string())?;
     }
-    let text = if args.json { format!("{:#}\n", report.json()) } else { report.text(colour) };
+    let asked = args.all || !args.rules.is_empty();
+    let text =
+        if args.json { format!("{:#}\n", report.json()) } else { report.text(colour, asked) };
     Ok(Checked { text, broken: report.is_broken() })
 }
 

@@ -9,6 +9,9 @@ use super::Seen;
 use super::address::elide;
 use crate::check::{Finding, Level, Method, Outcome, Rule};
 
+/// Columns that words are broken to.
+const WIDTH: usize = 80;
+
 /// What came of a watch, of all rules or of some.
 #[derive(Debug)]
 pub struct Report {
@@ -56,8 +59,9 @@ impl Report {
         self.rows(group).count()
     }
 
-    /// For a person at a terminal, or for a file where `colour` is off.
-    pub fn text(&self, colour: bool) -> String {
+    /// For a person at a terminal, or for a file where `colour` is off. What was held, or could not
+    /// be looked at, is listed by its ids, or in words where they are `asked` for.
+    pub fn text(&self, colour: bool, asked: bool) -> String {
         let paint = Paint(colour);
         let mut text = String::new();
         for (group, title) in [
@@ -69,12 +73,32 @@ impl Report {
             let count = self.count(group);
             if 0 < count {
                 let _ = writeln!(text, "{}", paint.bold(&format!("{title} ({count})")));
-                self.rows(group).for_each(|row| push_row(&mut text, row, group, paint));
+                if asked || [Group::Advice, Group::Broken].contains(&group) {
+                    self.rows(group).for_each(|row| push_row(&mut text, row, group, paint));
+                } else {
+                    self.push_ids(&mut text, group);
+                }
                 text.push('\n');
             }
         }
         let _ = writeln!(text, "{}", self.last_line(paint));
         text
+    }
+
+    /// The ids of a group, those that have the same reason together.
+    fn push_ids(&self, text: &mut String, group: Group) {
+        let mut reasons: Vec<(&str, String)> = Vec::new();
+        for (rule, outcome) in self.rows(group) {
+            let why = if let Outcome::NotApplicable(why) = outcome { *why } else { "" };
+            match reasons.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, ids)) => *ids = format!("{ids} {}", rule.id),
+                None if why.is_empty() => reasons.push((why, rule.id.to_owned())),
+                None => reasons.push((why, format!("{why}: {}", rule.id))),
+            }
+        }
+        for (_, ids) in reasons {
+            let _ = writeln!(text, "  {}", broken_to_width(&ids, 4, 2));
+        }
     }
 
     fn last_line(&self, paint: Paint) -> String {
@@ -174,21 +198,47 @@ fn push_row(text: &mut String, (rule, outcome): &(&Rule, Outcome), group: Group,
         Group::Advice => paint.yellow(&format!("i {id}")),
         Group::Broken => paint.red(&format!("✗ {id}")),
     };
-    let source = paint.dim(&format!("[{}, {}]", level(rule.level), rule.source));
     let more = match outcome {
         Outcome::Held { .. } => String::new(),
         Outcome::NotApplicable(why) => format!(": {why}"),
+        Outcome::Broken { count, looked, .. } if group == Group::Advice => {
+            format!(": {count} of {looked} times not so")
+        }
         Outcome::Broken { count, looked, .. } => format!(": {count} of {looked} times broken"),
     };
-    let _ = writeln!(text, "  {mark} {} {source}{more}", rule.says);
+    let words = format!("{} [{}, {}]{more}", rule.says, level(rule.level), rule.source);
+    let _ = writeln!(text, "  {mark} {}", broken_to_width(&words, INDENT, INDENT));
     if let Outcome::Broken { findings, .. } = outcome {
         findings.iter().for_each(|finding| push_finding(text, finding, paint));
     }
 }
 
+/// Columns before the words of a row, and of what was found.
+const INDENT: usize = 9;
+
+/// Words in lines of [`WIDTH`] columns. The first begins after so many columns, and the others are
+/// moved to the right; a word that is longer stands by itself.
+fn broken_to_width(words: &str, indent: usize, first: usize) -> String {
+    let (mut lines, mut column) = (String::new(), first);
+    for word in words.split(' ') {
+        let length = word.chars().count();
+        if !lines.is_empty() && WIDTH <= column + length {
+            let _ = write!(lines, "\n{:indent$}", "");
+            column = indent;
+        } else if !lines.is_empty() {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
+}
+
 fn push_finding(text: &mut String, finding: &Finding, paint: Paint) {
     let place = &finding.place;
-    let _ = writeln!(text, "         {}", printable(&elide(&finding.what)));
+    let what = broken_to_width(&printable(&elide(&finding.what)), INDENT, INDENT);
+    let _ = writeln!(text, "{:INDENT$}{what}", "");
     let mut at = elide(&place.url);
     if let Some(line) = place.line {
         let _ = write!(at, " line {line}");
@@ -318,7 +368,7 @@ impl Paint {
 mod tests {
     use super::*;
     use crate::check::watch::{Address, Progress};
-    use crate::check::{Ledger, Place};
+    use crate::check::{Ledger, Place, RULES};
 
     fn report(only: &[&str]) -> Report {
         let mut ledger = Ledger::default();
@@ -341,21 +391,24 @@ mod tests {
 
     #[test]
     fn people_read_what_is_broken_last_and_no_secret() {
-        let text = report(&["H1", "H11", "H71", "H30"]).text(false);
+        let text = report(&["H1", "H11", "H71", "H30"]).text(false, true);
         let expected = "Held (1)
-  ✓ H1   a playlist is known by its path (.m3u8) or its media type [must, draft-22 4]
+  ✓ H1   a playlist is known by its path (.m3u8) or its media type [must,
+         draft-22 4]
 
 Not applicable (1)
-  - H30  after the end every delivery directive is ignored [must, draft-22 6.2.5]: \
-            nothing of the kind was seen
+  - H30  after the end every delivery directive is ignored [must, draft-22
+         6.2.5]: nothing of the kind was seen
 
 Advice (1)
-  i H71  video is offered at several bit rates [advice, Apple 9.9]: 1 of 1 times broken
+  i H71  video is offered at several bit rates [advice, Apple 9.9]: 1 of 1 times
+         not so
          one bit rate
            at     http://h/s1.ts?token=… bytes 4-8
 
 Broken (1)
-  ✗ H11  the target duration never changes [must, draft-22 6.2.1]: 1 of 1 times broken
+  ✗ H11  the target duration never changes [must, draft-22 6.2.1]: 1 of 1 times
+         broken
          it was <2> & \"is\" 3
            at     http://h/a.m3u8?token=… line 3
            before #EXT-X-TARGETDURATION:2\u{fffd}[2J
@@ -364,9 +417,27 @@ Broken (1)
 1 broken, 1 held: http://h/a.m3u8?token=… watched for 30 s (playlists: 1, requests: 7, MB: 1.2)
 ";
         assert_eq!(text, expected);
-        let coloured = report(&["H11"]).text(true);
+        let coloured = report(&["H11"]).text(true, true);
         assert!(coloured.contains("\u{1b}[31m✗ H11 \u{1b}[0m"), "{coloured}");
         assert!(!coloured.contains("\u{1b}[2J"), "{coloured}");
+    }
+
+    /// A hundred rules that were held are no hundred lines, and no line is longer than a terminal.
+    #[test]
+    fn what_is_well_is_said_shortly() {
+        let whole = report(&[]).text(false, false);
+        let (well, rest) = whole.split_once("\nAdvice (1)\n").unwrap();
+        assert!(well.starts_with("Held (1)\n  H1\n\nNot applicable ("), "{well}");
+        assert!(well.contains("\n  nothing of the kind was seen: H2 H3 "), "{well}");
+        assert!(well.contains(" H118\n") && well.lines().count() < 16, "{well}");
+        assert!(rest.contains("✗ H11  the target duration never changes"), "{rest}");
+        let long = |text: &str| text.lines().find(|l| WIDTH < l.chars().count()).map(str::to_owned);
+        assert_eq!(long(well), None);
+        let words = report(&[]).text(false, true);
+        assert_eq!(words.lines().filter(|line| line.starts_with("  - ")).count(), RULES.len() - 3);
+        let (words, _) = words.split_once("\nBroken").unwrap();
+        assert_eq!(long(words), None);
+        assert_eq!(broken_to_width(&"x".repeat(99), 4, 2), "x".repeat(99));
     }
 
     #[test]
