@@ -139,6 +139,18 @@ impl Cutter {
         }
     }
 
+    /// No frame of the reference that is decoded before this is expected to complete anything: the
+    /// open part has room for it, and no keyframe is foreseen to follow it.
+    pub(super) fn due(&self) -> MediaTime {
+        let frame = self.frame_ticks();
+        let full = self.latest() - frame - frame / 2;
+        let foreseen = match self.reference {
+            TrackKind::Video => self.keyframes.last_of_gop(frame).map(|at| at - frame / 2),
+            TrackKind::Audio => None,
+        };
+        MediaTime::from_ticks(full.min(foreseen.unwrap_or(full)), self.timescale)
+    }
+
     /// Takes the next frame.
     pub(super) fn push(&mut self, frame: &Arc<Frame>, listing: &mut Listing, out: &mut Vec<Cut>) {
         let at = match (frame.track, &mut self.sound) {

@@ -8,7 +8,9 @@ pub(super) struct Keyframes {
     stated: Option<u32>,
     /// Time of the newest keyframe, in ticks.
     newest: Option<i64>,
-    /// Frames since then, itself included.
+    /// Time of the newest frame, in ticks.
+    newest_frame: Option<i64>,
+    /// Frames since the newest keyframe, itself included.
     since: u32,
     /// Length of the newest whole GOP, in ticks and frames.
     whole: Option<(i64, u32)>,
@@ -37,6 +39,7 @@ impl Keyframes {
             }
             self.since = 0;
         }
+        self.newest_frame = Some(at);
         self.since = self.since.saturating_add(1);
     }
 
@@ -62,8 +65,19 @@ impl Keyframes {
 
     /// Whether the very next frame should be a keyframe: the encoder said so, or did so twice.
     pub(super) fn next_is_keyframe(&self) -> bool {
+        self.frames_to_last() == Some(0)
+    }
+
+    /// When the last frame before the next keyframe should come, in ticks: the newest one, or later.
+    pub(super) fn last_of_gop(&self, frame: i64) -> Option<i64> {
+        let frames = i64::from(self.frames_to_last()?);
+        Some(self.newest_frame?.saturating_add(frame.saturating_mul(frames)))
+    }
+
+    /// How many frames there will be between the newest one and the next keyframe.
+    fn frames_to_last(&self) -> Option<u32> {
         let repeated = self.whole.filter(|_| self.regular).map(|(_, frames)| frames);
-        repeated.or(self.stated).is_some_and(|frames| frames == self.since)
+        repeated.or(self.stated)?.checked_sub(self.since)
     }
 }
 

@@ -117,6 +117,15 @@ impl Segmenter {
         }
     }
 
+    /// No frame of the reference track that is decoded before this is expected to complete
+    /// anything. None: any frame may.
+    pub fn due(&self) -> Option<MediaTime> {
+        match &self.state {
+            State::Cutting(cutter) => Some(cutter.due()),
+            State::Waiting { .. } | State::Learning { .. } => None,
+        }
+    }
+
     /// The encoder is away: closes what is open and lists missing media, in whole parts, up to
     /// at most `until`. The next frame starts behind a discontinuity. Before the first part it
     /// does nothing.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hls::frame_script::{
-    BOTH, Maker, Step, Tracks, closes, cuts, laws, parts, text, video_time,
+    BOTH, Maker, Step, Tracks, ZERO, closes, cuts, laws, parts, text, video_time,
 };
 use crate::hls::segment::Part;
 use crate::media::fmp4::reader::read_part;
@@ -66,6 +66,32 @@ fn every_usual_rate_makes_regular_parts() {
                 offsets_within(&cuts, &steps, MediaTime::from_millis(5)),
                 "{rate:?} {stated:?}"
             );
+        }
+    }
+}
+
+/// Whoever wakes for no frame that is decoded before [`Segmenter::due`] misses no part but one that
+/// a keyframe ends which nobody foresaw, and sleeps through most frames.
+#[test]
+fn nothing_is_complete_before_it_is_due() {
+    for rate in [(24_000, 1_001), (25, 1), (30, 1), (60_000, 1_001)] {
+        for (tracks, gop) in [(BOTH, 50), (VIDEO, 63), (AUDIO, 50)] {
+            let mut segmenter =
+                Segmenter::new(&Settings::default(), &Limits::default(), MediaSeq(1), ZERO);
+            let (mut out, mut early, mut all) = (Vec::new(), 0, 0);
+            for step in stream(tracks, rate, gop, 60, &[0, 1, -1]) {
+                let Step::Frame(frame) = step else { continue };
+                let due = segmenter.due().filter(|&due| frame.dts < due);
+                segmenter.push(&frame, &mut out);
+                if reference(&frame.format) == Some(frame.track) {
+                    early += u32::from(due.is_some());
+                    all += 1;
+                    let kept = due.is_none() || out.is_empty() || frame.keyframe;
+                    assert!(kept, "{rate:?} {tracks:?}: {out:?}");
+                }
+                out.clear();
+            }
+            assert!(all * 6 / 10 < early, "{rate:?} {tracks:?}: {early} of {all} are early");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast as news, watch};
 
+use super::lull::Lull;
 use super::registry::Event;
 use super::retime::Retime;
 use super::ring::FrameRing;
@@ -114,6 +115,9 @@ struct Inner {
     format: Option<Arc<Format>>,
     /// Decode time of the frame that last rang the bell.
     rung: MediaTime,
+    readers: usize,
+    /// Before a frame that is decoded then, the one reader there is wants to hear of nothing.
+    due: Option<MediaTime>,
 }
 
 impl Broadcast {
@@ -139,6 +143,8 @@ impl Broadcast {
                 stop: watch::Sender::new(None),
                 format: None,
                 rung: MediaTime::ZERO,
+                readers: 0,
+                due: None,
             }),
             wake: Notify::new(),
             news,
@@ -185,7 +191,9 @@ impl Broadcast {
 
     /// A reader that starts at the newest keyframe.
     pub fn subscribe(self: &Arc<Self>) -> Subscription {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.readers += 1;
+        inner.due = None;
         Subscription {
             broadcast: self.clone(),
             place: inner.ring.newest_gop(),
@@ -205,6 +213,7 @@ impl Broadcast {
         inner.stop = watch::Sender::new(None);
         inner.epoch += 1;
         inner.retime.begin_publication();
+        inner.due = None;
         inner.publisher = publisher;
         inner.change_state(BroadcastState::Live);
         let publication = Publication {
@@ -212,6 +221,7 @@ impl Broadcast {
             epoch: inner.epoch,
             stopped: inner.stop.subscribe(),
             last_write: self.started.mono,
+            lull: Lull::default(),
             finished: false,
             took_over: None,
         };
@@ -268,12 +278,15 @@ impl Inner {
     /// Sound beside a running picture waits for the next picture: readers wake once a picture
     /// instead of two or three times, and no part is cut on sound while there is video.
     fn is_worth_a_wake(&mut self, frame: &Frame) -> bool {
-        let beside_video = frame.track == TrackKind::Audio && frame.format.video.is_some();
-        if beside_video && (frame.dts - self.rung).to_duration() < SOUND_WAIT_MAX {
+        if is_beside_video(frame) && (frame.dts - self.rung).to_duration() < SOUND_WAIT_MAX {
             return false;
         }
         self.rung = frame.dts;
         true
+    }
+
+    fn due(&self) -> Option<MediaTime> {
+        self.due.filter(|_| self.readers == 1)
     }
 
     fn change_state(&mut self, state: BroadcastState) {
@@ -282,6 +295,10 @@ impl Inner {
             self.state_version += 1;
         }
     }
+}
+
+fn is_beside_video(frame: &Frame) -> bool {
+    frame.track == TrackKind::Audio && frame.format.video.is_some()
 }
 
 /// Why a frame was not taken.
@@ -307,6 +324,7 @@ pub struct Publication {
     epoch: u64,
     stopped: watch::Receiver<Option<EndReason>>,
     last_write: MonoTime,
+    lull: Lull,
     finished: bool,
     pub(super) took_over: Option<Publisher>,
 }
@@ -333,6 +351,9 @@ impl Publication {
         if inner.format.as_ref().is_none_or(|format| !Arc::ptr_eq(format, &frame.format)) {
             inner.format = Some(frame.format.clone());
         }
+        if !is_beside_video(&frame) {
+            self.lull.observe(frame.dts, now);
+        }
         let rings = inner.is_worth_a_wake(&frame);
         inner.ring.push(Arc::new(frame));
         drop(inner);
@@ -340,6 +361,13 @@ impl Publication {
             self.broadcast.wake.notify_waiters();
         }
         Ok(())
+    }
+
+    /// Until when no frame is expected that a reader waits for: what comes earlier may as well be
+    /// written then, all at once.
+    pub fn lull(&self, now: MonoTime) -> Option<MonoTime> {
+        let due = self.broadcast.lock().due()?;
+        self.lull.until(due, now)
     }
 
     /// Why somebody else ended this publication, once that has happened.
@@ -397,6 +425,12 @@ impl Subscription {
         &self.broadcast
     }
 
+    /// What this reader makes of the frames is not complete before a frame of the deciding track,
+    /// video where there is video, that is decoded at `due` or later; `None`: every frame counts.
+    pub fn rest_until(&self, due: Option<MediaTime>) {
+        self.broadcast.lock().due = due;
+    }
+
     /// Waits for news and appends all frames there are to `out`. Cancel-safe: a dropped wait
     /// loses nothing.
     pub async fn next_batch(&mut self, out: &mut Vec<Arc<Frame>>) -> Batch {
@@ -438,5 +472,11 @@ impl Subscription {
             BroadcastState::Away { since } => Batch::Away { since },
             BroadcastState::Ended(reason) => Batch::Ended(reason),
         })
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.broadcast.lock().readers -= 1;
     }
 }

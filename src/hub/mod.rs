@@ -4,6 +4,7 @@
 //! Read [`Registry::start`] first, then [`Publication::write`] and [`Subscription::next_batch`].
 
 mod broadcast;
+mod lull;
 #[cfg(test)]
 mod race_tests;
 mod registry;

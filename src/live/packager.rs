@@ -95,6 +95,7 @@ impl Packager {
                 self.subscription.broadcast().share(stored);
             }
         }
+        self.subscription.rest_until(self.segmenter.due());
         self.flush(now);
     }
 

@@ -31,7 +31,9 @@ const READ_BYTES: usize = 32 * 1024;
 /// How often a publication looks at its waiting rules, and whether it was stopped.
 const TICK: Duration = Duration::from_millis(100);
 /// While media flows, reads do the ticks: the timer lets them come first.
-const TICK_SLACK: Duration = Duration::from_millis(50);
+const TICK_SLACK: Duration = Duration::from_millis(100);
+/// So much is read at once even where nobody waits for it.
+const LULL_MAX: Duration = Duration::from_millis(250);
 /// At the first tick after this long without a read, what lies in the socket is read, however
 /// little it is.
 const LINGERING_MAX: Duration = Duration::from_millis(40);
@@ -88,6 +90,7 @@ where
         finished: false,
         next_tick: now,
         last_read: now,
+        lull_until: None,
         timer: Box::pin(time::sleep(Duration::ZERO)),
         timer_at: None,
         throttle: Throttle::new(&context.limits, now),
@@ -158,6 +161,8 @@ struct Conn<'a, S> {
     finished: bool,
     next_tick: MonoTime,
     last_read: MonoTime,
+    /// Until then media may wait in the socket.
+    lull_until: Option<MonoTime>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
     timer_at: Option<MonoTime>,
@@ -368,10 +373,15 @@ where
 
     /// Says how many bytes the next read is worth waking for. A connection without a publication
     /// reads all that comes, and so does one that read nothing for a moment: what is there may be
-    /// the last for long.
-    fn wish(&self, now: MonoTime) {
+    /// the last for long. While nobody waits for its media, it wakes for nothing but plenty.
+    fn wish(&mut self, now: MonoTime) {
+        let lull = self.publishing.as_ref().and_then(|publishing| publishing.lull(now));
+        self.lull_until =
+            lull.map(|until| until.min(self.last_read + LULL_MAX)).filter(|&u| now < u);
         let lingering = now.since(self.last_read) >= LINGERING_MAX;
-        let bytes = if self.publishing.is_none() || lingering {
+        let bytes = if self.lull_until.is_some() {
+            usize::MAX
+        } else if self.publishing.is_none() || lingering {
             1
         } else {
             self.appetite.bytes(self.wire.missing_bytes())
@@ -381,7 +391,7 @@ where
 
     fn next_deadline(&self) -> Option<MonoTime> {
         let tick = self.publishing.as_ref().map(|_| self.next_tick + TICK_SLACK);
-        let own = [tick, self.paused_until, self.leaving_until];
+        let own = [tick, self.paused_until, self.leaving_until, self.lull_until];
         let all = [self.session.next_deadline(), self.outbox.deadline()].into_iter().chain(own);
         all.flatten().min()
     }

@@ -12,6 +12,7 @@ use super::super::low_water::LowWater;
 use super::super::world::{Encoder, Raw, START, World};
 use super::super::writer::Writer;
 use super::*;
+use crate::base::{ChannelId, MediaTime};
 use crate::hub::BroadcastState;
 use crate::testing::clips;
 
@@ -341,4 +342,46 @@ async fn ten_minutes_asleep_are_nobodys_silence() {
     assert!(matches!(cause, Cause::Silent), "{cause:?}");
     let took = silent.elapsed().as_secs();
     assert!((10..=12).contains(&took), "{took} s, in which a goodbye is waited for");
+}
+
+/// While nothing is due that a reader waits for, media may stay in the socket, but not for long.
+#[tokio::test(start_paused = true)]
+async fn a_lull_wakes_for_plenty_and_ends_before_what_is_due() {
+    let mut world = World::open().await;
+    let mut encoder = world.publisher().await;
+    encoder.go_live(&world).await;
+    encoder.send_for(10_000, 100).await;
+    let wish = world.low_water.clone();
+    assert!(wish.get() < 100, "nobody said what it waits for");
+
+    let channel = ChannelId::parse("demo").unwrap();
+    let reader = world.context.registry.find(&channel).unwrap().subscribe();
+    let next = newest(&world) + MediaTime::from_millis(40);
+    reader.rest_until(Some(next + MediaTime::from_millis(120)));
+    encoder.send_for(14_000, 1).await;
+    assert!(60_000 < wish.get());
+    time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(wish.get(), 1, "what is there now may complete it");
+
+    reader.rest_until(Some(next + MediaTime::from_millis(3_600_000)));
+    encoder.send_for(14_100, 1).await;
+    assert!(60_000 < wish.get());
+    time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(wish.get(), 1, "however far off it is");
+
+    let second = reader.broadcast().subscribe();
+    encoder.send_for(14_300, 1).await;
+    assert!(wish.get() < 100, "the second reader wants all of it");
+    drop(second);
+    reader.rest_until(None);
+    encoder.send_for(14_340, 1).await;
+    assert!(wish.get() < 100);
+}
+
+/// Decode time of the newest frame.
+fn newest(world: &World) -> MediaTime {
+    let channel = ChannelId::parse("demo").unwrap();
+    let mut frames = Vec::new();
+    world.context.registry.find(&channel).unwrap().subscribe().try_batch(&mut frames);
+    frames.last().unwrap().dts
 }

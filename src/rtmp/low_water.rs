@@ -3,13 +3,15 @@
 //! byte: waking for each piece would cost more than all that is done with it.
 
 use std::fmt;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{self, Poll};
 
+use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::setsockopt;
+use nix::sys::socket::{MsgFlags, recv, setsockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -40,7 +42,7 @@ impl LowWater {
         self.0.store(bytes.clamp(1, BYTES_MAX), Ordering::Relaxed);
     }
 
-    fn get(&self) -> usize {
+    pub(super) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed).max(1)
     }
 }
@@ -60,6 +62,20 @@ impl Socket {
     }
 }
 
+impl Socket {
+    /// Reads without waiting; nothing where nothing is there.
+    fn read_now(&self, out: &mut ReadBuf<'_>) -> Option<std::io::Result<()>> {
+        match recv(self.stream.as_raw_fd(), out.initialize_unfilled(), MsgFlags::MSG_DONTWAIT) {
+            Ok(bytes) => {
+                out.advance(bytes);
+                Some(Ok(()))
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => None,
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -68,10 +84,16 @@ impl AsyncRead for Socket {
     ) -> Poll<std::io::Result<()>> {
         let wanted = self.low_water.get();
         if wanted != self.told {
+            // What is there already is read now: to be woken for it would take a round through
+            // the kernel.
+            let read = (wanted < self.told).then(|| self.read_now(out)).flatten();
             self.told = wanted;
             let bytes = libc::c_int::try_from(wanted).unwrap_or(libc::c_int::MAX);
             // A kernel that knows no such option wakes us more often.
             let _ = setsockopt(&self.stream, ReceiveLowWater, &bytes);
+            if let Some(read) = read {
+                return Poll::Ready(read);
+            }
         }
         Pin::new(&mut self.stream).poll_read(cx, out)
     }

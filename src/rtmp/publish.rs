@@ -90,6 +90,14 @@ impl Publishing {
         self.paused_until
     }
 
+    /// Until when nothing is expected that viewers wait for.
+    pub(super) fn lull(&self, now: MonoTime) -> Option<MonoTime> {
+        match &self.stage {
+            Stage::Live(publication) => publication.lull(now),
+            Stage::Allowed { .. } | Stage::Starting => None,
+        }
+    }
+
     /// Takes a message and writes the frames it completes.
     pub(super) async fn handle_event(
         &mut self,

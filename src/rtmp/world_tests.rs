@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
     pub(super) last_id: u64,
+    /// What the newest connection wishes for.
+    pub(super) low_water: LowWater,
 }
 
 impl World {
@@ -97,7 +99,8 @@ impl World {
         );
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (key, key_id) = (issued.text, issued.id);
-        Self { context, store, key, key_id, stop, tasks, last_id: 0 }
+        let low_water = LowWater::default();
+        Self { context, store, key, key_id, stop, tasks, last_id: 0, low_water }
     }
 
     /// A raw connection from an address, served.
@@ -106,7 +109,9 @@ impl World {
         self.last_id += 1;
         let peer = Peer { id: ConnId(self.last_id), address: address.parse().unwrap() };
         let (context, stop) = (self.context.clone(), self.stop.clone());
-        let task = async move { serve(far, LowWater::default(), peer, &context, &stop).await };
+        self.low_water = LowWater::default();
+        let low_water = self.low_water.clone();
+        let task = async move { serve(far, low_water, peer, &context, &stop).await };
         (near, self.tasks.spawn(task))
     }
 
