@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use shuttle::future::block_on;
-use shuttle::thread;
+use shuttle::thread::{self, JoinHandle};
 use tokio::sync::broadcast::Receiver;
 
 use super::{
@@ -20,7 +20,7 @@ use crate::gate::{Admission, Latch, Policy};
 use crate::media::{Format, Frame, TrackKind};
 use crate::testing::race::race;
 
-const ORDERS: usize = 4_000;
+const ORDERS: usize = 2_000;
 const RESUME_WINDOW: u64 = 60_000;
 
 fn at(millis: u64) -> Now {
@@ -115,6 +115,15 @@ fn assert_on_air(registry: &Registry, publication: &Publication) {
     assert_eq!(found.state(), BroadcastState::Live);
 }
 
+/// A broadcast that is on air, its one publication, and somebody who reads it to the end.
+fn on_air() -> (Registry, News, Publication, JoinHandle<(Vec<[u8; 2]>, EndReason)>) {
+    let registry = registry();
+    let news = News::of(&registry);
+    let first = start(&registry, 1, 0).unwrap();
+    let reader = first.broadcast().subscribe();
+    (registry, news, first, thread::spawn(move || block_on(read_all(reader))))
+}
+
 /// X8: a reader misses no frame and no end, also one that comes late.
 #[test]
 fn no_wake_is_lost() {
@@ -141,12 +150,8 @@ fn no_wake_is_lost() {
 #[test]
 fn a_takeover_meets_the_end_of_the_one_before() {
     fn scene(leave: fn(Publication)) {
-        let registry = registry();
-        let mut news = News::of(&registry);
-        let mut first = start(&registry, 1, 0).unwrap();
-        let before = first.broadcast().clone();
-        let reader = before.subscribe();
-        let reader = thread::spawn(move || block_on(read_all(reader)));
+        let (registry, mut news, mut first, reader) = on_air();
+        let before = first.broadcast().id();
         let leaving = thread::spawn(move || {
             let _ = write(&mut first, 1, 0);
             leave(first);
@@ -157,7 +162,7 @@ fn a_takeover_meets_the_end_of_the_one_before() {
         write(&mut second, 2, 1).expect("still the one writer");
         assert_on_air(&registry, &second);
         news.judge(&registry);
-        let goes_on = second.broadcast().id() == before.id();
+        let goes_on = second.broadcast().id() == before;
         second.finish(EndReason::Finished, at(3_000).mono);
         let (frames, reason) = reader.join().unwrap();
         assert_eq!(reason, EndReason::Finished);
@@ -172,11 +177,7 @@ fn a_takeover_meets_the_end_of_the_one_before() {
 #[test]
 fn two_newcomers_have_one_winner() {
     race(ORDERS, || {
-        let registry = registry();
-        let mut news = News::of(&registry);
-        let mut first = start(&registry, 1, 0).unwrap();
-        let reader = first.broadcast().subscribe();
-        let reader = thread::spawn(move || block_on(read_all(reader)));
+        let (registry, mut news, mut first, reader) = on_air();
         let loser = registry.clone();
         let loser = thread::spawn(move || match start(&loser, 2, 500) {
             Ok(mut second) => {
@@ -246,11 +247,7 @@ fn a_resume_meets_the_end_of_its_window() {
 #[test]
 fn a_stop_meets_a_loss() {
     race(ORDERS, || {
-        let registry = registry();
-        let mut news = News::of(&registry);
-        let mut first = start(&registry, 1, 0).unwrap();
-        let reader = first.broadcast().subscribe();
-        let reader = thread::spawn(move || block_on(read_all(reader)));
+        let (registry, mut news, mut first, reader) = on_air();
         let leaving = thread::spawn(move || {
             let _ = write(&mut first, 1, 0);
             match first.stop_reason() {

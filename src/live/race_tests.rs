@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::future::block_on;
-use shuttle::thread;
+use shuttle::thread::{self, JoinHandle};
 
 use super::rendition::Rendition;
 use super::{EndReason, Media, MediaName, Metrics, Published, Wait, Want};
@@ -26,10 +26,12 @@ fn now() -> Now {
     Now { mono: MonoTime::ZERO, wall: WALL }
 }
 
-fn rendition(metrics: &Metrics) -> Arc<Rendition> {
+fn rendition() -> (Metrics, Arc<Rendition>) {
     let channel = ChannelId::parse("studio").unwrap();
     let window = Window::new(Duration::from_secs(12), Limits::default().window_bytes_max);
-    Arc::new(Rendition::new(channel, BroadcastId::new(1), now(), window, metrics.clone()))
+    let (metrics, id) = (Metrics::default(), BroadcastId::new(1));
+    let rendition = Rendition::new(channel, id, now(), window, metrics.clone());
+    (metrics, Arc::new(rendition))
 }
 
 /// What the packager does with a short broadcast.
@@ -80,16 +82,20 @@ async fn fetch(rendition: Arc<Rendition>) -> u64 {
     0
 }
 
+/// One who reloads and one who fetches, each on a thread.
+fn viewers(rendition: &Arc<Rendition>) -> (JoinHandle<Vec<Arc<Published>>>, JoinHandle<u64>) {
+    let [player, eager] = [(); 2].map(|()| rendition.clone());
+    let player = thread::spawn(move || block_on(reload(player)));
+    (player, thread::spawn(move || block_on(fetch(eager))))
+}
+
 /// X8: a reload that waits gets the next version, a hinted part is answered once it is whole, and
 /// the end lets everybody go.
 #[test]
 fn no_viewer_waits_for_what_is_there() {
     race(ORDERS, || {
-        let metrics = Metrics::default();
-        let rendition = rendition(&metrics);
-        let [player, eager] = [(); 2].map(|()| rendition.clone());
-        let player = thread::spawn(move || block_on(reload(player)));
-        let eager = thread::spawn(move || block_on(fetch(eager)));
+        let (metrics, rendition) = rendition();
+        let (player, eager) = viewers(&rendition);
         publish(&rendition);
         assert_eq!(eager.join().unwrap(), metrics.parts.get());
         let versions = player.join().unwrap();
@@ -102,11 +108,8 @@ fn no_viewer_waits_for_what_is_there() {
 #[test]
 fn an_end_without_a_part_holds_nobody() {
     race(ORDERS, || {
-        let metrics = Metrics::default();
-        let rendition = rendition(&metrics);
-        let [player, eager] = [(); 2].map(|()| rendition.clone());
-        let player = thread::spawn(move || block_on(reload(player)));
-        let eager = thread::spawn(move || block_on(fetch(eager)));
+        let (_, rendition) = rendition();
+        let (player, eager) = viewers(&rendition);
         rendition.end(EndReason::Lost, now(), None);
         assert_eq!(eager.join().unwrap(), 0);
         assert!(player.join().unwrap().is_empty());

@@ -4,10 +4,12 @@
 
 #![expect(clippy::print_stdout, reason = "all of it is test, which may")]
 
+#[path = "../world/panics.rs"]
+mod panics;
 mod people;
 mod stage;
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use ghostlight::testing::dice::Dice;
@@ -17,13 +19,23 @@ use turmoil::{Builder, Sim};
 use people::{ask_for_later, judge, keep_publishing, publish};
 use stage::{IDLE_MAX, RESUME_WINDOW, Seen, serve};
 
-const SEEDS: RangeInclusive<u64> = 1..=2;
 /// While no encoder is heard nothing new comes in time, and a request held for it is given up.
 const NO_NEWS: &[&str] = &["H25", "H26", "H106"];
 /// After ten silent seconds so much missing media is listed at once that the part hinted before
 /// it has left the list of parts by then; its segment is there.
 const LONG_AWAY: &[&str] = &["H25", "H26", "H83", "H106"];
+/// More than an encoder sends while it is cut off: nothing sends again what was lost, so it hears
+/// that its connection is gone only by what it sends afterwards.
+const SEGMENTS_UNDER_WAY_MAX: usize = 4_096;
 const SECOND: Duration = Duration::from_secs(1);
+
+/// Two, or as many as `NETWORK_SEEDS` says, from `NETWORK_FIRST` on.
+#[expect(clippy::disallowed_methods, reason = "a test that is told how long to go on")]
+fn seeds() -> Range<u64> {
+    let number = |name, or| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(or);
+    let first = number("NETWORK_FIRST", 1);
+    first..first + number("NETWORK_SEEDS", 2)
+}
 
 /// A network with the server in it, and what a seed draws.
 struct Network {
@@ -35,6 +47,7 @@ struct Network {
 impl Network {
     fn new(seed: u64) -> Self {
         println!("seed {seed}");
+        panics::forget();
         let mut dice = Dice::new(seed);
         let mut sim = Builder::new()
             .rng_seed(seed)
@@ -42,7 +55,7 @@ impl Network {
             .simulation_duration(300 * SECOND)
             .min_message_latency(Duration::from_millis(1))
             .max_message_latency(Duration::from_millis(dice.within(5..=40)))
-            .tcp_capacity(1_024)
+            .tcp_capacity(SEGMENTS_UNDER_WAY_MAX)
             .build();
         let seen = Seen::default();
         let stage = seen.clone();
@@ -71,6 +84,7 @@ impl Network {
 
     fn run(mut self) {
         self.sim.run().expect("everybody comes to an end");
+        assert_eq!(panics::take(), None, "in a task that nobody waits for");
     }
 }
 
@@ -81,7 +95,7 @@ fn after(time: Duration) -> Instant {
 /// X8: what a link held back for some seconds arrives at once, and the same publication goes on.
 #[test]
 fn a_stall_of_the_network_goes_by() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let mut network = Network::new(seed);
         let (begin, stall) = (network.draw(5_000..=9_000), network.draw(1_000..=8_000));
         network.add("encoder", async |seen| publish(&seen, after(35 * SECOND)).await.unwrap());
@@ -104,7 +118,7 @@ fn a_stall_of_the_network_goes_by() {
 /// connection of its own making.
 #[test]
 fn a_publisher_cut_off_for_a_while_resumes() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let mut network = Network::new(seed);
         let (begin, away) = (network.draw(4_000..=8_000), network.draw(13_000..=22_000));
         network.add("encoder", async |seen| keep_publishing(&seen, after(55 * SECOND)).await);
@@ -127,7 +141,7 @@ fn a_publisher_cut_off_for_a_while_resumes() {
 /// X8: a publisher that is cut off for longer finds its broadcast ended, and begins a later one.
 #[test]
 fn a_publisher_cut_off_for_long_begins_anew() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let mut network = Network::new(seed);
         let begin = network.draw(4_000..=8_000);
         let away = 12 * SECOND + RESUME_WINDOW + network.draw(0..=5_000);
@@ -152,7 +166,7 @@ fn a_publisher_cut_off_for_long_begins_anew() {
 /// one sends when it is back changes nothing, and it is told.
 #[test]
 fn a_takeover_comes_while_the_old_connection_is_cut_off() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let mut network = Network::new(seed);
         let (begin, overlap) = (network.draw(4_000..=8_000), network.draw(500..=8_000));
         network.add("first", async |seen| {
@@ -181,7 +195,7 @@ fn a_takeover_comes_while_the_old_connection_is_cut_off() {
 /// X8: over links with a long way, for the publisher and for the viewer, everything holds.
 #[test]
 fn a_long_way_breaks_nothing() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let mut network = Network::new(seed);
         let [up, down] = [network.draw(100..=300), network.draw(40..=100)];
         network.add("encoder", async |seen| publish(&seen, after(40 * SECOND)).await.unwrap());
@@ -196,7 +210,7 @@ fn a_long_way_breaks_nothing() {
 /// nobody else notices.
 #[test]
 fn a_viewer_cut_off_in_mid_hold_is_let_go() {
-    for seed in SEEDS {
+    for seed in seeds() {
         let mut network = Network::new(seed);
         let begin = network.draw(3_000..=6_000);
         network.add("encoder", async |seen| publish(&seen, after(60 * SECOND)).await.unwrap());
