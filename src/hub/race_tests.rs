@@ -66,8 +66,11 @@ fn write(publication: &mut Publication, conn: u8, number: u8) -> Result<(), Writ
     publication.write(frame, at(millis).mono)
 }
 
-/// Reads to the end: who wrote what, and how it ended.
-async fn read_all(mut reader: Subscription) -> (Vec<[u8; 2]>, EndReason) {
+/// Who wrote what, and how it ended.
+type Read = (Vec<[u8; 2]>, EndReason);
+
+/// Reads to the end.
+async fn read_all(mut reader: Subscription) -> Read {
     let mut frames = Vec::new();
     loop {
         if let Batch::Ended(reason) = reader.next_batch(&mut frames).await {
@@ -116,7 +119,7 @@ fn assert_on_air(registry: &Registry, publication: &Publication) {
 }
 
 /// A broadcast that is on air, its one publication, and somebody who reads it to the end.
-fn on_air() -> (Registry, News, Publication, JoinHandle<(Vec<[u8; 2]>, EndReason)>) {
+fn on_air() -> (Registry, News, Publication, JoinHandle<Read>) {
     let registry = registry();
     let news = News::of(&registry);
     let first = start(&registry, 1, 0).unwrap();
