@@ -36,10 +36,11 @@ stands there now) or not applicable to this stream. A rule that only advises bre
 
 Exit code: 0 nothing is broken, 1 something is, 2 nothing could be looked at.
 
---json prints one object: address, verdict (\"held\" or \"broken\"), watched_seconds, playlists, \
-requests, body_bytes, counts {held, broken, advice, not_applicable} and rules, a list of {id, says, \
-source, level (must, should, advice), method (lint, diff, media, time, http), outcome (held, broken, \
-advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, level, \
+--json prints one object: address, verdict (\"held\" or \"broken\"), watched_seconds, \
+own_delay_seconds (how long this program itself stood still, which nobody is blamed for), \
+playlists, requests, body_bytes, counts {held, broken, advice, not_applicable} and rules, a list \
+of {id, says, source, level (must, should, advice), method (lint, diff, media, time, http), \
+outcome (held, broken, advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, level, \
 url, line (from 1), byte_start, byte_end, before, now}.
 
 Values in the queries of addresses are never shown, since they may be secrets. A playlist at a \

@@ -75,6 +75,8 @@ pub struct Settings {
 pub struct Seen {
     pub address: Address,
     pub time: Duration,
+    /// How long this program itself stood still, which is nobody's fault but blinds it.
+    pub own_delay: Duration,
     pub renditions: usize,
     pub progress: Progress,
     pub ledger: Ledger,
@@ -158,7 +160,8 @@ pub async fn watch_over(
     say_why(&desk, &base, &renditions);
     let ledger = desk.ledger().clone();
     let (time, progress) = (desk.now(), desk.progress());
-    Ok(Seen { address, time, renditions: renditions.len(), progress, ledger })
+    let (_, own_delay) = desk.own_delay.now();
+    Ok(Seen { address, time, own_delay, renditions: renditions.len(), progress, ledger })
 }
 
 /// Why rules could not be looked at that this stream, or this watch, gave no occasion for.

@@ -9,6 +9,8 @@ use super::Seen;
 use super::address::elide;
 use crate::check::{Finding, Level, Method, Outcome, Rule};
 
+/// Who stood still for more of the time than this says so: in hundredths.
+const OWN_DELAY_PERCENT_MAX: u32 = 5;
 /// Columns that words are broken to.
 const WIDTH: usize = 80;
 
@@ -17,6 +19,7 @@ const WIDTH: usize = 80;
 pub struct Report {
     address: String,
     time: Duration,
+    own_delay: Duration,
     playlists: usize,
     requests: u64,
     bytes: u64,
@@ -39,6 +42,7 @@ impl Report {
         Self {
             address: watched.address.to_string(),
             time: watched.time,
+            own_delay: watched.own_delay,
             playlists: watched.renditions,
             requests: watched.progress.requests,
             bytes: watched.progress.bytes,
@@ -80,6 +84,11 @@ impl Report {
                 }
                 text.push('\n');
             }
+        }
+        if self.time * OWN_DELAY_PERCENT_MAX < self.own_delay * 100 {
+            let millis = self.own_delay.as_millis();
+            let said = format!("this program itself stood still for {millis} ms, and saw less");
+            let _ = writeln!(text, "{}\n", paint.yellow(&said));
         }
         let _ = writeln!(text, "{}", self.last_line(paint));
         text
@@ -125,6 +134,7 @@ impl Report {
             "address": self.address,
             "verdict": if self.is_broken() { "broken" } else { "held" },
             "watched_seconds": self.time.as_secs_f64(),
+            "own_delay_seconds": self.own_delay.as_secs_f64(),
             "playlists": self.playlists,
             "requests": self.requests,
             "body_bytes": self.bytes,
@@ -381,6 +391,7 @@ mod tests {
         let watched = Seen {
             address: Address::parse("http://h/a.m3u8?token=SECRET").unwrap(),
             time: Duration::from_millis(30_500),
+            own_delay: Duration::from_millis(250),
             renditions: 1,
             progress: Progress { requests: 7, bytes: 1_250_000, versions: 3, broken: 1 },
             ledger,
@@ -448,10 +459,22 @@ Broken (1)
     }
 
     #[test]
+    fn who_stood_still_for_long_says_so() {
+        let mut report = report(&[]);
+        assert!(!report.text(false, false).contains("stood still"));
+        report.own_delay = Duration::from_millis(2_000);
+        let text = report.text(false, false);
+        assert!(text.contains("\nthis program itself stood still for 2000 ms, and saw less\n"));
+    }
+
+    #[test]
     fn programs_read_places_and_units() {
         let json = report(&[]).json();
         assert_eq!(json["verdict"], "broken");
-        assert_eq!(json["watched_seconds"], 30.5);
+        assert_eq!(
+            (&json["watched_seconds"], &json["own_delay_seconds"]),
+            (&json!(30.5), &json!(0.25))
+        );
         assert_eq!(json["counts"]["broken"], 1);
         assert_eq!(json["counts"]["advice"], 1);
         let rules = json["rules"].as_array().unwrap();

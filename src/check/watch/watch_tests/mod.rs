@@ -248,6 +248,7 @@ async fn a_watch_that_stands_still_blames_nobody() {
     let (watched, ()) = tokio::join!(watching, stands_still);
     let watched = watched.unwrap();
     assert_eq!(broken(&watched), BTreeSet::new(), "{}", said(&watched));
+    assert!(Duration::from_secs(11) < watched.own_delay, "{:?}", watched.own_delay);
     let looked = outcomes(&watched).remove("H26");
     assert!(matches!(looked, Some(Outcome::Held { looked: 20.. })), "{looked:?}");
 }
