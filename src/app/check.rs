@@ -40,8 +40,8 @@ Exit code: 0 nothing is broken, 1 something is, 2 nothing could be looked at.
 own_delay_seconds (how long this program itself stood still, which nobody is blamed for), \
 playlists, requests, body_bytes, counts {held, broken, advice, not_applicable} and rules, a list \
 of {id, says, source, level (must, should, advice), method (lint, diff, media, time, http), \
-outcome (held, broken, advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, level, \
-url, line (from 1), byte_start, byte_end, before, now}.
+outcome (held, broken, advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, \
+level, url, line (from 1), byte_start, byte_end, before, now}.
 
 Values in the queries of addresses are never shown, since they may be secrets. A playlist at a \
 public address is not followed into private networks without --allow-private. Certificates are \

@@ -79,6 +79,8 @@ impl Promises {
 }
 
 impl Listing {
+    /// Of a playlist that has not ended a segment is promised from when it was listed first, not from
+    /// when it left; a part from when it left (draft-pantos-hls-rfc8216bis 6.2.2).
     fn due(&self, target: Duration, now: Duration) -> Option<Due> {
         let (rule, until) = match self.piece.kind {
             PieceKind::Init => return None,
