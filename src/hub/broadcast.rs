@@ -355,7 +355,7 @@ impl Publication {
             self.lull.observe(frame.dts, now);
         }
         let rings = inner.is_worth_a_wake(&frame);
-        inner.ring.push(Arc::new(frame));
+        inner.ring.push(Arc::new(frame), now);
         drop(inner);
         if rings {
             self.broadcast.wake.notify_waiters();

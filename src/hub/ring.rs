@@ -2,11 +2,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::MediaTime;
+use crate::base::MonoTime;
 use crate::media::{Frame, Stored, TrackKind};
 
-/// How much media stays in the ring beside the newest GOP: enough for a reader that was held up
-/// by the scheduler, too little to matter beside the window.
+/// How long media stays in the ring beside the newest GOP, from its arrival on: enough for a reader
+/// that was held up by the scheduler, too little to matter beside the window. What comes in one
+/// burst, after the network or this process stood still, is read before it leaves.
 const KEPT_SPAN: Duration = Duration::from_secs(2);
 
 /// The newest frames of a broadcast. Old GOPs leave whole; the newest GOP stays, so a new reader
@@ -17,10 +18,18 @@ pub(super) struct FrameRing {
     frames: VecDeque<Arc<Frame>>,
     /// Sequence number of `frames[0]`.
     first: u64,
-    /// Sequence numbers at which a GOP starts, oldest first.
-    gops: VecDeque<u64>,
+    /// Oldest first.
+    gops: VecDeque<Gop>,
     bytes: usize,
     bytes_max: usize,
+}
+
+/// Where a GOP starts.
+#[derive(Clone, Copy, Debug)]
+struct Gop {
+    /// The sequence number of its keyframe.
+    at: u64,
+    came: MonoTime,
 }
 
 /// The reader's place has left the ring.
@@ -48,19 +57,18 @@ impl FrameRing {
 
     /// Where a new reader starts: the newest GOP, or the head of an empty ring.
     pub(super) fn newest_gop(&self) -> u64 {
-        self.gops.back().copied().unwrap_or_else(|| self.head())
+        self.gops.back().map_or_else(|| self.head(), |gop| gop.at)
     }
 
-    pub(super) fn push(&mut self, frame: Arc<Frame>) {
+    pub(super) fn push(&mut self, frame: Arc<Frame>, now: MonoTime) {
         let starts_gop =
             frame.keyframe && (frame.track == TrackKind::Video || frame.format.video.is_none());
         if starts_gop {
-            self.gops.push_back(self.head());
+            self.gops.push_back(Gop { at: self.head(), came: now });
         }
-        let newest = frame.dts;
         self.bytes += frame.payload.len();
         self.frames.push_back(frame);
-        while self.oldest_gop_may_go(newest) {
+        while self.oldest_gop_may_go(now) {
             self.drop_oldest_gop();
         }
         while self.bytes > self.bytes_max && self.frames.len() > 1 {
@@ -92,18 +100,14 @@ impl FrameRing {
         Ok(self.head())
     }
 
-    fn oldest_gop_may_go(&self, newest: MediaTime) -> bool {
+    fn oldest_gop_may_go(&self, now: MonoTime) -> bool {
         let Some(second) = self.gops.get(1) else { return false };
-        if self.bytes > self.bytes_max {
-            return true;
-        }
-        let index = usize::try_from(second - self.first).unwrap_or(usize::MAX);
-        self.frames.get(index).is_some_and(|f| (newest - f.dts).to_duration() >= KEPT_SPAN)
+        self.bytes > self.bytes_max || now.since(second.came) >= KEPT_SPAN
     }
 
     /// Drops all before the second GOP: the oldest one and whatever came before its keyframe.
     fn drop_oldest_gop(&mut self) {
-        let Some(&keep) = self.gops.get(1) else { return };
+        let Some(&Gop { at: keep, .. }) = self.gops.get(1) else { return };
         while self.first < keep {
             self.drop_oldest_frame();
         }
@@ -115,7 +119,7 @@ impl FrameRing {
             self.bytes -= gone.payload.len();
         }
         self.first += 1;
-        while self.gops.front().is_some_and(|gop| *gop < self.first) {
+        while self.gops.front().is_some_and(|gop| gop.at < self.first) {
             self.gops.pop_front();
         }
     }
@@ -124,6 +128,7 @@ impl FrameRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::MediaTime;
     use crate::media::{Format, VideoCodec, VideoConfig};
     use bytes::Bytes;
     use proptest::prelude::*;
@@ -153,13 +158,34 @@ mod tests {
         })
     }
 
+    /// It comes when its time is.
+    fn push(ring: &mut FrameRing, frame: Arc<Frame>) {
+        let now = MonoTime::from_start(frame.dts.to_duration());
+        ring.push(frame, now);
+    }
+
+    /// F5: twelve seconds that waited in a socket come at once, and no reader can have read the
+    /// first of them before the last is there.
+    #[test]
+    fn a_burst_stays_until_it_was_read() {
+        let mut ring = FrameRing::new(100_000);
+        let came = MonoTime::from_start(Duration::from_secs(12));
+        for n in 0..12 {
+            ring.push(frame(n * 1_000, true, 100), came);
+        }
+        let mut out = Vec::new();
+        assert_eq!(ring.read(0, &mut out), Ok(12));
+        ring.push(frame(12_000, true, 100), came + KEPT_SPAN);
+        assert_eq!(ring.bytes(), 200, "and no longer");
+    }
+
     #[test]
     fn the_newest_gop_stays_and_older_ones_leave_whole() {
         let mut ring = FrameRing::new(200);
-        ring.push(frame(0, true, 80));
-        ring.push(frame(33, false, 80));
+        push(&mut ring, frame(0, true, 80));
+        push(&mut ring, frame(33, false, 80));
         assert_eq!((ring.newest_gop(), ring.bytes()), (0, 160));
-        ring.push(frame(66, true, 80));
+        push(&mut ring, frame(66, true, 80));
         assert_eq!((ring.newest_gop(), ring.bytes()), (2, 80), "the oldest GOP left whole");
     }
 
@@ -167,13 +193,13 @@ mod tests {
     #[test]
     fn a_gop_without_end_loses_its_head() {
         let mut ring = FrameRing::new(100);
-        ring.push(frame(0, true, 10));
+        push(&mut ring, frame(0, true, 10));
         for n in 1..1_000 {
-            ring.push(frame(n * 20, false, 10));
+            push(&mut ring, frame(n * 20, false, 10));
             assert!(ring.bytes() <= 100);
         }
         assert_eq!(ring.newest_gop(), ring.head(), "nothing to start at until a keyframe");
-        ring.push(frame(30_000, true, 10));
+        push(&mut ring, frame(30_000, true, 10));
         assert_eq!(ring.newest_gop(), ring.head() - 1);
     }
 
@@ -186,9 +212,9 @@ mod tests {
     fn a_shared_payload_is_not_held_twice() {
         let mut ring = FrameRing::new(1_000);
         let held = frame(66, false, 30);
-        ring.push(frame(0, true, 80));
-        ring.push(frame(33, false, 20));
-        ring.push(held.clone());
+        push(&mut ring, frame(0, true, 80));
+        push(&mut ring, frame(33, false, 20));
+        push(&mut ring, held.clone());
         let part = Bytes::from(vec![0; 130]);
         let shares = [(0, 0..80), (33, 80..100), (66, 100..130)];
         ring.share(&shares.map(|(millis, range)| stored(millis, part.slice(range))));
@@ -206,7 +232,7 @@ mod tests {
     fn a_reader_that_fell_off_goes_on_at_the_newest_keyframe() {
         let mut ring = FrameRing::new(10);
         for n in 0..4 {
-            ring.push(frame(n * 33, true, 10));
+            push(&mut ring, frame(n * 33, true, 10));
         }
         let mut out = Vec::new();
         assert_eq!(ring.read(0, &mut out), Err(Behind { missed: 3, resume: 3 }));
@@ -225,7 +251,7 @@ mod tests {
             for (n, (key, size, read)) in steps.into_iter().enumerate() {
                 let frame = frame(i64::try_from(n).unwrap() * 40, key || n == 0, size);
                 all.push(frame.clone());
-                ring.push(frame);
+                push(&mut ring, frame);
                 if read == 0 {
                     let mut got = Vec::new();
                     place = match ring.read(place, &mut got) {

@@ -384,7 +384,9 @@ async fn a_long_keyframe_interval_plays_and_is_told() {
 // A packager that was held up goes on at the newest keyframe; the hole is in the playlist.
 #[tokio::test(start_paused = true)]
 async fn a_packager_that_fell_behind_lists_a_gap() {
-    let stage = Stage::new();
+    // Room for three seconds of the ten that come at once, at a kilobyte for each frame.
+    let limits = Limits { ring_bytes_max: 90_000, ..Limits::default() };
+    let stage = Stage::with(limits, Settings::default());
     let mut encoder = stage.encoder("studio", Admission::Start).await;
     encoder.run(3_000).await;
     let rendition = stage.rendition("studio");

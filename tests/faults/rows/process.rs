@@ -87,6 +87,11 @@ fn a_server_that_stood_still_drops_nobody() {
     };
     until("all that was sent meanwhile is shown", Duration::from_secs(5), || later(&stage));
     eprintln!("F5: caught up {:?} after it went on", woke.elapsed());
+    for shown in live(&stage).expect("all are live") {
+        // Every playlist begins with a segment of missing media, and here with no other.
+        let found = ["GAP", "#EXT-X-DISCONTINUITY\n"].map(|tag| shown.text.matches(tag).count());
+        assert!(found == [1, 0] || found == [0, 0], "{}", shown.text);
+    }
     assert_eq!(stage.metric("rtmp_connections_ended_total"), 0);
     let cpu = stage.cpu();
     sleep(Duration::from_secs(1));
