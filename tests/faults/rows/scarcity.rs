@@ -87,23 +87,20 @@ fn little_memory_turns_newcomers_away_first() {
 /// parts are in time again and new viewers are welcome.
 #[test]
 fn a_fifth_of_a_processor_keeps_every_publisher() {
-    let quota = match Quota::new("cpu", &[("cpu.cfs_period_us", "100000")]) {
+    let quota = match Quota::new("cpu", &[("cpu.cfs_period_us", "500000")]) {
         Ok(quota) => quota,
         Err(why) => return waive("F26", &why),
     };
     let launcher = quota.launcher();
     let launcher: Vec<_> = launcher.iter().map(String::as_str).collect();
-    let stage = Setup::default().limit("lag_max", "100ms").launcher(&launcher).start();
+    let stage = Setup::default().limit("lag_max", "200ms").launcher(&launcher).start();
     let neighbours = Neighbours::start(&stage);
     let stop = AtomicBool::new(false);
     let (fifth, times, newcomer) = thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| ask_without_a_pause(stage.http, &stop));
         }
-        let (fifth, times) = use_up(&quota);
-        until("newcomers are turned away", Duration::from_secs(10), || {
-            2 <= stage.metric("live_processor_pressure")
-        });
+        let (fifth, times) = use_up(&quota, || 2 <= stage.metric("live_processor_pressure"));
         let newcomer = get(stage.http, "/neighbour0/index.m3u8").map(|(status, _)| status);
         eprintln!("F26: {} us late on the average", stage.metric("live_lag_micros"));
         stop.store(true, Ordering::Relaxed);
@@ -114,7 +111,7 @@ fn a_fifth_of_a_processor_keeps_every_publisher() {
     assert_eq!(stage.metric("rtmp_connections_ended_total"), 0);
     assert_eq!(stage.metric("live_missed_frames_total"), 0);
     let late = neighbours.latency_since(Instant::now() - Duration::from_secs(1));
-    eprintln!("F26: {fifth} us of 100 ms, throttled {times} times; afterwards {late:?}");
+    eprintln!("F26: {fifth} us of 500 ms, throttled {times} times; afterwards {late:?}");
     assert!(late.max <= PART_LATE_MAX, "{late:?}");
     until("new viewers are welcome", Duration::from_secs(20), || {
         get(stage.http, "/neighbour0/index.m3u8").is_ok_and(|(status, _)| status == 200)
@@ -122,22 +119,22 @@ fn a_fifth_of_a_processor_keeps_every_publisher() {
     stage.assert_healthy();
 }
 
-/// Allows a fifth, or less on a machine so busy that nobody uses up a fifth, for three seconds.
-/// Answers what was allowed, and how often it was used up.
-fn use_up(quota: &Quota) -> (u32, u32) {
+/// Allows a fifth, or less on a machine so busy that nobody uses up a fifth, until the server feels
+/// it. Answers what was allowed, and how often it was used up.
+fn use_up(quota: &Quota, is_felt: impl Fn() -> bool) -> (u32, u32) {
     let throttled = || -> u32 {
         let stat = quota.read("cpu.stat");
         let times = stat.lines().find_map(|line| line.strip_prefix("nr_throttled "));
         times.and_then(|times| times.trim().parse().ok()).expect("a count")
     };
-    for allowed in [20_000, 10_000, 5_000] {
+    for allowed in [100_000, 50_000, 25_000, 12_500] {
         quota.write("cpu.cfs_quota_us", &allowed.to_string());
         sleep(Duration::from_secs(3));
-        if 10 < throttled() {
+        if 3 < throttled() && is_felt() {
             return (allowed, throttled());
         }
     }
-    panic!("the quota is never used up: {}", quota.read("cpu.stat"));
+    panic!("the quota is never felt: {}", quota.read("cpu.stat"));
 }
 
 /// A hundred questions at a time on one connection, whose answers cost the server more than their
