@@ -8,9 +8,9 @@ use ghostlight::load::Counts;
 use super::servers::{Held, Server};
 
 /// Of the whole run, what passes before the samples count, and no less than ...: windows fill, those
-/// of ended broadcasts pile up until they are let go, and threads start.
+/// of ended broadcasts pile up until they are let go after ten minutes, and threads start.
 const WARM_UP: f64 = 0.3;
-const WARM_UP_SECONDS_MIN: f64 = 300.0;
+const WARM_UP_SECONDS_MIN: f64 = 700.0;
 /// What the last third may be above the first: a tenth, and ...
 const GROWTH_MAX: f64 = 1.1;
 const MEMORY_SLACK_MIB: f64 = 4.0;
