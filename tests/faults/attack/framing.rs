@@ -20,6 +20,8 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
     });
     let whole = |kind, body: &[u8]| message(kind, 0, body, CHUNK_BYTES);
     let tiny = message(UNKNOWN, 0, &[0; 16_000], 1).repeat(12);
+    let claiming =
+        |array: &[u8]| whole(COMMAND, &command("sing", 1.0, &[amf::NULL, array])).repeat(21);
     // Audio without a byte in it.
     let part = [8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
     vec![
@@ -49,6 +51,9 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
         // R28: objects in objects, and more values than a message may have.
         ("amf_too_deep", whole(DATA, &[3, 0, 1, b'a'].repeat(3_200))),
         ("amf_too_many_values", whole(COMMAND, &[5; 16_000])),
+        // R29: arrays that claim four thousand million entries and have one.
+        ("too_many_errors", claiming(&[10, 0xFF, 0xFF, 0xFF, 0xFF, 5])),
+        ("too_many_errors", claiming(&[8, 0xFF, 0xFF, 0xFF, 0xFF, 0, 1, b'a', 5, 0, 0, 9])),
         // R14: more in an aggregate than it may hold.
         ("aggregate_parts", whole(AGGREGATE, &part.repeat(1_001))),
         // R32: 20 commands that cannot be answered, and one more.
@@ -56,7 +61,7 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// R4, R5, R6, R7, R8, R14, R28, R32: whatever a peer without a key sends too much of is the
+/// R4, R5, R6, R7, R8, R14, R28, R29, R32: whatever a peer without a key sends too much of is the
 /// reason it is dropped for, and nobody else's.
 #[test]
 fn floods_of_chunks_and_commands_are_dropped_by_name() {

@@ -37,7 +37,7 @@ fn slow_heads_end_in_time() {
 }
 
 /// W14: what two servers may read differently.
-fn ambiguous() -> Vec<String> {
+pub(super) fn ambiguous() -> Vec<String> {
     let get = |fields: &str| format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     let heads = [
         "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",

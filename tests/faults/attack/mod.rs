@@ -9,6 +9,7 @@ mod framing;
 mod http1;
 mod http2;
 mod media;
+mod proxied;
 mod refusals;
 mod viewers;
 mod wire;

@@ -28,7 +28,7 @@ fn seed() -> u64 {
 }
 
 /// Waits until it is so, `within` a time, and answers how long it took.
-fn until(what: &str, within: Duration, mut so: impl FnMut() -> bool) -> Duration {
+pub(crate) fn until(what: &str, within: Duration, mut so: impl FnMut() -> bool) -> Duration {
     let begun = Instant::now();
     while !so() {
         assert!(begun.elapsed() < within, "not within {within:?}: {what}");
