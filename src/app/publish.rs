@@ -46,7 +46,8 @@ pub struct PublishArgs {
     /// Send faster or slower than real time (0.01 to 100); the timestamps stay the file's
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = parse_speed)]
     pub speed: f64,
-    /// Publish this many times at once (1 to 1000); the address holds {n} or {key} for what differs
+    /// Publish this many times at once (1 to 1000); what differs stands in the address as {key}, or as
+    /// n in such braces for a number from 1 on
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count)]
     pub count: usize,
     /// A file of stream keys, one in each line, for {key} in the address
