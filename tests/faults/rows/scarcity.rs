@@ -82,11 +82,11 @@ fn little_memory_turns_newcomers_away_first() {
     stage.assert_healthy();
 }
 
-/// F26 and W9: a fifth of a processor for five streams and eight viewers who ask without a pause. New
-/// viewers are turned away; no publisher is lost and no media is missing. When the crowd leaves,
+/// F26 and W9: a fifth of a processor or less for five streams and eight viewers who ask without a
+/// pause. New viewers are turned away; no publisher is lost and no media is missing. When the crowd leaves,
 /// parts are in time again and new viewers are welcome.
 #[test]
-fn a_fifth_of_a_processor_keeps_every_publisher() {
+fn a_starved_processor_keeps_every_publisher() {
     let quota = match Quota::new("cpu", &[("cpu.cfs_period_us", "500000")]) {
         Ok(quota) => quota,
         Err(why) => return waive("F26", &why),
@@ -96,27 +96,37 @@ fn a_fifth_of_a_processor_keeps_every_publisher() {
     let stage = Setup::default().limit("lag_max", "200ms").launcher(&launcher).start();
     let neighbours = Neighbours::start(&stage);
     let stop = AtomicBool::new(false);
-    let (fifth, times, newcomer) = thread::scope(|scope| {
+    let (allowed, times, newcomer) = thread::scope(|scope| {
+        // Also when this ends in a panic, or the scope would wait for them for ever.
+        let _leave = Leave(&stop);
         for _ in 0..8 {
             scope.spawn(|| ask_without_a_pause(stage.http, &stop));
         }
-        let (fifth, times) = use_up(&quota, || 2 <= stage.metric("live_processor_pressure"));
+        let (allowed, times) = use_up(&quota, || 2 <= stage.metric("live_processor_pressure"));
         let newcomer = get(stage.http, "/neighbour0/index.m3u8").map(|(status, _)| status);
         eprintln!("F26: {} us late on the average", stage.metric("live_lag_micros"));
-        stop.store(true, Ordering::Relaxed);
-        (fifth, times, newcomer)
+        (allowed, times, newcomer)
     });
     assert_eq!(newcomer.expect("an answer"), 503);
     neighbours.wait_for_parts(8);
     assert_eq!(stage.metric("rtmp_connections_ended_total"), 0);
     assert_eq!(stage.metric("live_missed_frames_total"), 0);
     let late = neighbours.latency_since(Instant::now() - Duration::from_secs(1));
-    eprintln!("F26: {fifth} us of 500 ms, throttled {times} times; afterwards {late:?}");
+    eprintln!("F26: {allowed} us of 500 ms, throttled {times} times; afterwards {late:?}");
     assert!(late.max <= PART_LATE_MAX, "{late:?}");
     until("new viewers are welcome", Duration::from_secs(20), || {
         get(stage.http, "/neighbour0/index.m3u8").is_ok_and(|(status, _)| status == 200)
     });
     stage.assert_healthy();
+}
+
+/// Tells the crowd to leave.
+struct Leave<'a>(&'a AtomicBool);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Allows a fifth, or less on a machine so busy that nobody uses up a fifth, until the server feels
