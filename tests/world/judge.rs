@@ -122,10 +122,8 @@ impl Judge {
             }
             let first = segment.parts.first().map(|part| part.number);
             for part in segment.parts.iter().filter(|part| next <= part.number) {
-                // In a long gap only the newest missing parts are listed.
-                let skips_gap = part.gap && self.next_part < part.number;
-                if self.next_part != part.number && !skips_gap {
-                    return Err(format!("H20: part {} instead of {}", part.number, self.next_part));
+                for unlisted in self.next_part..part.number {
+                    self.take_unlisted(unlisted)?;
                 }
                 self.next_part = part.number + 1;
                 if part.gap {
@@ -148,6 +146,29 @@ impl Judge {
         self.ends.values_mut().for_each(|(_, joined)| *joined = false);
     }
 
+    /// Of a burst, or a long gap, that one version adds only the newest parts are listed; the others
+    /// have been there too.
+    fn take_unlisted(&mut self, number: u64) -> Result<(), String> {
+        match self.rendition.media(&MediaName::Part(number)) {
+            Media::Ready(body) => {
+                let bytes = body.chunks.concat();
+                let runs = fragment::read(&bytes)
+                    .map_err(|error| format!("H51: part {number}: {error}"))?;
+                // Whether a break lies before it, the list no longer says.
+                self.break_tracks();
+                self.judge_marks(number, &runs)?;
+                self.join(number, &runs)
+            }
+            Media::Gap | Media::Gone => {
+                self.break_tracks();
+                Ok(())
+            }
+            missing @ (Media::Hinted(_) | Media::Unknown) => {
+                Err(format!("H20: part {number} was left out and is {missing:?}"))
+            }
+        }
+    }
+
     fn take_part(&mut self, msn: u64, part: &Part, begins: bool, now: u64) -> Result<(), String> {
         let number = part.number;
         let bytes = self.fetch(&MediaName::Part(number))?;
@@ -165,7 +186,15 @@ impl Judge {
         if lead.map_or(part.independent, |run| run.has_sync != part.independent) {
             return Err(format!("H75: part {number} is marked wrong"));
         }
-        for run in &runs {
+        self.join(number, &runs)?;
+        (number, &bytes).hash(&mut self.trace);
+        self.open.entry(msn).or_default().push((bytes.into(), runs));
+        Ok(())
+    }
+
+    /// A part goes on where the one before it ended, or later behind a break.
+    fn join(&mut self, number: u64, runs: &[Run]) -> Result<(), String> {
+        for run in runs {
             let end = run.begin + run.length;
             if let Some((expected, joined)) = self.ends.insert(run.track, (end, true)) {
                 // The length of the last sample before a break was a promise that nobody kept.
@@ -183,8 +212,6 @@ impl Judge {
                 }
             }
         }
-        (number, &bytes).hash(&mut self.trace);
-        self.open.entry(msn).or_default().push((bytes.into(), runs));
         Ok(())
     }
 
