@@ -177,7 +177,10 @@ impl Cutter {
     ) {
         let until = until.map_or(i64::MAX, |until| until.to_ticks(self.timescale));
         let end = match self.reference_lane().newest() {
-            Some(newest) => Some(until.min(newest + self.frame_ticks())),
+            Some(newest) => {
+                let least = newest + self.sliver_ticks();
+                Some(until.max(least).min(newest + self.frame_ticks()))
+            }
             // Late sound may lie wholly in earlier parts, and a part has a length; but no picture is
             // shown meanwhile, and a segment is as long as its pictures (H14).
             None => (!self.audio.is_empty())
@@ -398,7 +401,7 @@ impl Cutter {
         }
     }
 
-    /// The length of a part that takes no time.
+    /// The length of a part, or of its last picture, that should take no time.
     fn sliver_ticks(&self) -> i64 {
         MediaTime::from_millis(1).to_ticks(self.timescale)
     }

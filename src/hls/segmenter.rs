@@ -86,7 +86,9 @@ impl Segmenter {
             return;
         }
         if self.is_break(frame) {
-            self.interrupt(Some(frame.dts), out);
+            // The next run begins with a frame of the reference.
+            let begins = reference(&frame.format) == Some(frame.track);
+            self.interrupt(begins.then_some(frame.dts), out);
             self.run = Some((frame.run, Arc::clone(&frame.format)));
         }
         match &mut self.state {

@@ -121,6 +121,21 @@ fn a_new_run_is_a_discontinuity() {
 }
 
 #[test]
+fn sound_that_comes_before_its_picture_does_not_cut_the_last_one() {
+    let script = format!("{} format a@131 {}", gop25(0, 4), gop25(4, 6));
+    let line = text(&cuts(&Settings::default(), &Limits::default(), &parse(BOTH, &script)));
+    assert!(line.contains("| 0..160 v4! |"), "{line}");
+}
+
+#[test]
+fn a_picture_between_two_breaks_is_shown() {
+    // What was promised reaches to 240: the second run is dated 35 ms late already.
+    let script = format!("{} run I@205 p@245 run I@255 {}", gop25(0, 6), words("p", [295]));
+    let line = text(&cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script)));
+    assert!(line.contains("| 205..246 v2! |"), "{line}");
+}
+
+#[test]
 fn a_new_format_has_a_new_init_segment() {
     // H35, H39, H40: a new format ends the segment, with a break and a new init segment.
     let script = format!("{} format {}", gop25(0, 4), gop25(4, 6));
