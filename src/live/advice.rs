@@ -56,8 +56,9 @@ pub(super) struct Pulse {
     /// The newest frame of the open GOP, and the shortest and longest steps between its frames.
     last: Option<MediaTime>,
     steps: Option<(Duration, Duration)>,
-    /// Said until the first GOP is over.
+    /// Said until the first GOP is over, of whatever run.
     guess_millis: Option<u32>,
+    has_whole_gop: bool,
 }
 
 impl Pulse {
@@ -66,14 +67,20 @@ impl Pulse {
             return;
         }
         if self.run != frame.run {
-            let rate_millis = self.rate_millis();
-            *self = Self { run: frame.run, rate_millis, ..Self::default() };
+            *self = Self {
+                run: frame.run,
+                rate_millis: self.rate_millis,
+                guess_millis: self.guess_millis,
+                has_whole_gop: self.has_whole_gop,
+                ..Self::default()
+            };
         }
         let since = self.keyframe.map(|keyframe| (frame.dts - keyframe).to_duration());
         if frame.keyframe {
             if let Some(since) = since.filter(|since| !since.is_zero()) {
                 self.interval = Some(since);
                 self.rate_millis = rate(self.frames, since).or(self.rate_millis);
+                (self.guess_millis, self.has_whole_gop) = (None, true);
             }
             self.keyframe = Some(frame.dts);
             (self.frames, self.last, self.steps) = (0, None, None);
@@ -88,8 +95,8 @@ impl Pulse {
             let (short, long) = self.steps.unwrap_or((step, step));
             self.steps = Some((short.min(step), long.max(step)));
         }
-        if self.rate_millis.is_none() {
-            self.guess_millis = self.guess(frame.dts);
+        if !self.has_whole_gop {
+            self.guess_millis = self.guess(frame.dts).or(self.guess_millis);
         }
     }
 
@@ -179,6 +186,29 @@ mod tests {
     fn an_open_gop_is_told_before_it_ends() {
         assert_eq!(pulse(1, 100, 33_333).advice(WANTED), []);
         assert_eq!(pulse(1, 150, 33_333).advice(WANTED).len(), 1);
+    }
+
+    // H61: what was only guessed is not said any more once a GOP says otherwise, and no break makes
+    // a measurement of it.
+    #[test]
+    fn a_guess_does_not_outlive_the_first_gop() {
+        let mut pulse = pulse(1, 20, 40_000);
+        assert_eq!(pulse.rate_millis(), Some(25_000));
+        let begin = |run, millis, keyframe| Frame {
+            run,
+            ..frame(MediaTime::from_millis(millis), keyframe)
+        };
+        pulse.observe(&begin(1, 2_000, true));
+        assert_eq!(pulse.rate_millis(), Some(25_000));
+        for millis in [2_040, 2_300, 2_310, 2_900] {
+            pulse.observe(&begin(1, millis, false));
+        }
+        pulse.observe(&begin(1, 3_000, true));
+        assert_eq!(pulse.rate_millis(), None, "5 frames in a second");
+        for n in 1..20 {
+            pulse.observe(&begin(1, 3_000 + n * 40, false));
+            assert_eq!(pulse.rate_millis(), None);
+        }
     }
 
     // H61: a usual rate is recognised from times in milliseconds.
