@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-use tracing::error;
+use tracing::{Level, error};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -12,6 +12,9 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use super::lines::Lines;
 use crate::config::LogFormat;
+
+/// The target of what a panic says.
+const PANIC: &str = "panic";
 
 /// The running log. When it goes, what waits to be written is written first.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl Log {
     /// Starts logging to standard error, so that standard output stays free for what a person or
     /// a script asked for.
     pub(super) fn start(format: LogFormat, filter: &str) -> anyhow::Result<Self> {
-        let (layer, filter) = reload::Layer::new(filter.parse::<Targets>()?);
+        let (layer, filter) = reload::Layer::new(targets(filter)?);
         let lines = Lines::start(io::stderr())?;
         let queue = lines.clone();
         let writer = move || queue.clone();
@@ -49,7 +52,7 @@ impl Log {
 
     /// Puts another filter in force.
     pub(super) fn change_filter(&self, filter: &str) -> anyhow::Result<()> {
-        self.filter.reload(filter.parse::<Targets>()?)?;
+        self.filter.reload(targets(filter)?)?;
         Ok(())
     }
 }
@@ -60,6 +63,11 @@ impl Drop for Log {
     }
 }
 
+/// What a filter lets through, and every panic: nothing else says that one happened.
+fn targets(filter: &str) -> anyhow::Result<Targets> {
+    Ok(filter.parse::<Targets>()?.with_target(PANIC, Level::ERROR))
+}
+
 /// Says in the log what would have gone to standard error.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(tracing::field::display);
@@ -68,7 +76,7 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured)
         .then(|| tracing::field::display(backtrace));
-    error!(at, thread = name, backtrace, "a defect: {}", message_of(panic.payload()));
+    error!(target: PANIC, at, thread = name, backtrace, "a defect: {}", message_of(panic.payload()));
 }
 
 /// What a panic was given to say.
