@@ -28,11 +28,12 @@ use crate::hub::EndReason;
 /// Read at once before `publish` was accepted, and after it.
 const READ_BYTES_SMALL: usize = 4 * 1024;
 const READ_BYTES: usize = 32 * 1024;
-/// How often a publication looks at its waiting rules, and whether it was stopped.
+/// How often at most a publication looks at its waiting rules, and whether it was stopped.
 const TICK: Duration = Duration::from_millis(100);
 /// While media flows, reads do the ticks: the timer lets them come first.
 const TICK_SLACK: Duration = Duration::from_millis(100);
-/// So much is read at once even where nobody waits for it.
+/// Media is read after so long even where nobody waits for it. What lies in the socket when another
+/// publisher takes over is not shown: no more than this, or 64 KiB.
 const LULL_MAX: Duration = Duration::from_millis(250);
 /// At the first tick after this long without a read, what lies in the socket is read, however
 /// little it is.
@@ -375,9 +376,10 @@ where
     /// reads all that comes, and so does one that read nothing for a moment: what is there may be
     /// the last for long. While nobody waits for its media, it wakes for nothing but plenty.
     fn wish(&mut self, now: MonoTime) {
-        let lull = self.publishing.as_ref().and_then(|publishing| publishing.lull(now));
-        self.lull_until =
-            lull.map(|until| until.min(self.last_read + LULL_MAX)).filter(|&u| now < u);
+        let waits = self.low_water.is_read() && !self.is_paused();
+        let lull = self.publishing.as_ref().filter(|_| waits).and_then(|p| p.lull(now));
+        let until = lull.map(|until| until.min(self.last_read + LULL_MAX));
+        self.lull_until = until.filter(|&until| now < until);
         let lingering = now.since(self.last_read) >= LINGERING_MAX;
         let bytes = if self.lull_until.is_some() {
             usize::MAX

@@ -34,16 +34,26 @@ struct ReceiveLowWater;
 
 /// The wish of a connection, read by its [`Socket`]. One that no socket reads does nothing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LowWater(Arc<AtomicUsize>);
+pub(super) struct LowWater(Option<Arc<AtomicUsize>>);
 
 impl LowWater {
+    pub(super) fn of_socket() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// From the next read on. Less than what is there already wakes at once.
     pub(super) fn set(&self, bytes: usize) {
-        self.0.store(bytes.clamp(1, BYTES_MAX), Ordering::Relaxed);
+        if let Some(wish) = &self.0 {
+            wish.store(bytes.clamp(1, BYTES_MAX), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed).max(1)
+        self.0.as_ref().map_or(1, |wish| wish.load(Ordering::Relaxed).max(1))
     }
 }
 
@@ -217,7 +227,7 @@ mod tests {
     async fn a_socket_wakes_when_enough_is_there_or_the_wish_is_lowered() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let low_water = LowWater::default();
+        let low_water = LowWater::of_socket();
         let mut socket = Socket::new(listener.accept().await.unwrap().0, low_water.clone());
         let mut bytes = [0; 100];
         low_water.set(10);

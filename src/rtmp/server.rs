@@ -164,7 +164,7 @@ impl Shared {
         stop: &CancellationToken,
     ) -> Ended {
         let Some(tls) = tls else {
-            let low_water = LowWater::default();
+            let low_water = LowWater::of_socket();
             let socket = Socket::new(stream, low_water.clone());
             return conn::serve(socket, low_water, peer, &self.context, stop).await;
         };

@@ -109,7 +109,7 @@ impl World {
         self.last_id += 1;
         let peer = Peer { id: ConnId(self.last_id), address: address.parse().unwrap() };
         let (context, stop) = (self.context.clone(), self.stop.clone());
-        self.low_water = LowWater::default();
+        self.low_water = LowWater::of_socket();
         let low_water = self.low_water.clone();
         let task = async move { serve(far, low_water, peer, &context, &stop).await };
         (near, self.tasks.spawn(task))
