@@ -78,7 +78,7 @@ const PASSING_KEPT: Duration = Duration::from_secs(1);
 /// How long one that will not pass is kept.
 const LASTING_KEPT: Duration = Duration::from_secs(60);
 
-/// When a viewer who found no room may try again: memory frees when a broadcast ends.
+/// When a viewer who found no room may try again: memory frees when a broadcast ends, a processor when viewers leave.
 const OVERLOADED_RETRY: u32 = 10;
 
 /// What is to be said of a problem whatever the case: one row for each, in [`Problem::facts`].

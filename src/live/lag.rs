@@ -74,7 +74,7 @@ impl LagWatch {
         if before < pressure {
             warn!(?lag, pressure = step, "the processor does not keep up");
         } else if pressure < before {
-            info!(?lag, pressure = step, "the processor keeps up again");
+            info!(?lag, pressure = step, "the processor keeps up better");
         }
     }
 }

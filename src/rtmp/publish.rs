@@ -126,7 +126,7 @@ impl Publishing {
         self.write_frames(now, context).await
     }
 
-    /// To be called about ten times a second.
+    /// To be called five to ten times a second.
     pub(super) async fn handle_tick(&mut self, now: Now, context: &Context) -> Result<(), Cause> {
         if self.paused_until.is_some_and(|until| until <= now.mono) {
             self.paused_until = None;
