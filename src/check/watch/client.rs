@@ -28,6 +28,10 @@ use crate::check::DefineError;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// Redirects followed for one request.
 const REDIRECTS_MAX: usize = 5;
+/// Most lines of a playlist. Each may name something beside it, of which the whole address is kept:
+/// there is room for so many bytes of them.
+const LINES_MAX: usize = 50_000;
+const ADDRESSES_BYTES_MAX: usize = 32 << 20;
 /// Connections kept for later requests to one host.
 const IDLE_MAX: usize = 8;
 /// Where the page that plays would come from: not the server's own site, so that the answer says
@@ -48,12 +52,14 @@ pub(super) struct Ask {
     pub(super) time_max: Duration,
     /// Longest body; of one that comes packed, together with what it unpacks to.
     pub(super) bytes_max: usize,
+    /// The body is taken apart by lines, so these are bounded as well.
+    pub(super) lines: bool,
 }
 
 impl Ask {
     pub(super) fn get(address: &Address, time_max: Duration, bytes_max: usize) -> Self {
-        let address = address.clone();
-        Self { address, method: Method::GET, gzip: false, fields: vec![], time_max, bytes_max }
+        let (address, method, fields) = (address.clone(), Method::GET, vec![]);
+        Self { address, method, gzip: false, fields, time_max, bytes_max, lines: false }
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -128,6 +134,8 @@ pub enum FetchError {
     Late(Duration),
     #[error("the answer is longer than {0} bytes")]
     Long(usize),
+    #[error("the playlist has more than {0} lines")]
+    Lines(usize),
     #[error("the answer is broken off or no HTTP: {0}")]
     Http(#[from] hyper::Error),
     #[error("the gzip body cannot be unpacked")]
@@ -342,6 +350,9 @@ async fn read(
     let coding = parts.headers.get(header::CONTENT_ENCODING);
     let gzip = coding.is_some_and(|coding| coding == GZIP) && ask.method != Method::HEAD;
     let body = if gzip { unpack(&bytes, ask.bytes_max)? } else { bytes.into() };
+    if ask.lines {
+        bound_lines(&body, &ask.address)?;
+    }
     let times = Times { asked, head, first: first.unwrap_or(done), done, lost };
     Ok(Answer {
         address: ask.address.clone(),
@@ -353,6 +364,13 @@ async fn read(
         gzip,
         times,
     })
+}
+
+/// Whether a playlist at this address is short enough to be taken apart.
+fn bound_lines(body: &[u8], address: &Address) -> Result<(), FetchError> {
+    let max = LINES_MAX.min(ADDRESSES_BYTES_MAX / address.as_str().len().max(1));
+    let beyond = body.iter().filter(|byte| **byte == b'\n').nth(max);
+    beyond.map_or(Ok(()), |_| Err(FetchError::Lines(max)))
 }
 
 fn unpack(packed: &[u8], bytes_max: usize) -> Result<Bytes, FetchError> {
@@ -376,6 +394,21 @@ mod tests {
     use flate2::write::GzEncoder;
 
     use super::*;
+
+    /// A playlist of many lines is refused, one at a long address sooner.
+    #[test]
+    fn the_lines_of_a_playlist_are_bounded() {
+        let short = Address::parse("http://h/live.m3u8").unwrap();
+        let long = Address::parse(&format!("http://h/{}", "a/".repeat(4_000))).unwrap();
+        let long_max = ADDRESSES_BYTES_MAX / long.as_str().len();
+        assert!(long_max < LINES_MAX, "{long_max}");
+        for (address, max) in [(&short, LINES_MAX), (&long, long_max)] {
+            let body = |lines: usize| "a\n".repeat(lines).into_bytes();
+            assert!(bound_lines(&body(max), address).is_ok());
+            let error = bound_lines(&body(max + 1), address).unwrap_err();
+            assert!(matches!(error, FetchError::Lines(found) if found == max), "{error}");
+        }
+    }
 
     /// Asked for or not, what is packed and what it unpacks to are bounded together.
     #[test]

@@ -112,7 +112,8 @@ impl Desk {
         (setting, time_max): (Setting, Duration),
     ) -> Result<Answer, FetchError> {
         let asked = if query.is_empty() { address.clone() } else { address.with_query(query) };
-        let ask = Ask { gzip: true, ..Ask::get(&asked, time_max, PLAYLIST_BYTES_MAX) };
+        let ask = Ask::get(&asked, time_max, PLAYLIST_BYTES_MAX);
+        let ask = Ask { gzip: true, lines: true, ..ask };
         let answer = self.filled(self.client.fetch(&ask).await?)?;
         if answer.is_good() {
             // It may have ended since the version that the setting is from.
@@ -147,7 +148,7 @@ impl Desk {
     /// A request for a playlist as a probe makes it.
     pub(super) fn ask(address: &Address, query: &str) -> Ask {
         let address = if query.is_empty() { address.clone() } else { address.with_query(query) };
-        Ask::get(&address, ANSWER_TIME_MAX, PLAYLIST_BYTES_MAX)
+        Ask { lines: true, ..Ask::get(&address, ANSWER_TIME_MAX, PLAYLIST_BYTES_MAX) }
     }
 
     fn judge_good(&self, address: &Address, answer: &Answer, kind: Kind, setting: Setting) {

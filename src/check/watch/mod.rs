@@ -18,6 +18,7 @@ mod reach;
 mod rendition;
 mod report;
 mod scale;
+mod shelf;
 mod view;
 #[cfg(test)]
 mod watch_tests;
@@ -232,12 +233,12 @@ async fn find(desk: &Desk, address: &Address) -> Result<Presentation, WatchError
     let variants = presentation.variants.iter().map(|variant| variant.uri);
     let renditions = presentation.renditions.iter().map(|(_, uri)| *uri);
     let mut known = BTreeSet::new();
-    let mut playlists: Vec<_> = variants
+    let playlists: Vec<_> = variants
         .chain(renditions)
         .filter_map(|line| base.join(line).ok())
         .filter(|address| known.insert(address.clone()))
+        .take(RENDITIONS_MAX)
         .collect();
-    playlists.truncate(RENDITIONS_MAX);
     if playlists.is_empty() {
         return Err(WatchError::Empty { address: base });
     }

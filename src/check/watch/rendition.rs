@@ -18,6 +18,7 @@ use super::media::Found;
 use super::pace::{Pace, SLACK, Sight};
 use super::promises::Promises;
 use super::scale::Scale;
+use super::shelf::{Shelf, stable};
 use super::view::{Piece, PieceKind, View};
 
 /// Segments at the end of the first version whose media is fetched.
@@ -32,9 +33,6 @@ const RELOAD_MIN: Duration = Duration::from_millis(300);
 const HELD_PAUSE: Duration = Duration::from_millis(20);
 /// A request that is answered within this was not held back: so long may the road be.
 const HELD_MIN: Duration = SLACK;
-/// Versions whose text is remembered.
-const SHELF_MAX: usize = 64;
-
 /// A version of a playlist.
 #[derive(Clone, Debug)]
 pub(super) struct Version {
@@ -88,33 +86,6 @@ impl Rendition {
             });
         });
     }
-}
-
-/// The text of each version, by how far it reaches.
-#[derive(Debug, Default)]
-struct Shelf(BTreeMap<(u64, u64, usize, bool), String>);
-
-impl Shelf {
-    /// The earlier text of the same version.
-    fn put(&mut self, view: &View, text: &str) -> Option<String> {
-        let key = (view.edge.msn, view.first, view.edge.parts, view.ended);
-        if let Some(known) = self.0.get(&key) {
-            return Some(known.clone());
-        }
-        self.0.insert(key, stable(text));
-        if SHELF_MAX < self.0.len() {
-            self.0.pop_first();
-        }
-        None
-    }
-}
-
-/// The lines that belong to the version: reports tell of other playlists, and date ranges may be
-/// added at any time.
-fn stable(text: &str) -> String {
-    let passing = ["#EXT-X-RENDITION-REPORT", "#EXT-X-DATERANGE"];
-    let lines = text.lines().filter(|line| !passing.iter().any(|tag| line.starts_with(tag)));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What the next reload asks for.
