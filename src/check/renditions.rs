@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::finding::Place;
 use super::ledger::Ledger;
 use super::look::{FRAME_MICROS, Look, seconds};
@@ -48,14 +50,14 @@ impl Look<'_> {
 
     /// H38: a break of one is a break of the other, with the same number.
     fn breaks(&mut self, first: &Playlist<'_>, other: &Playlist<'_>) {
-        let (ours, theirs) = (breaks(other), breaks(first));
+        let (mut ours, theirs) = (breaks(other), breaks(first));
+        ours.sort_by_key(|(number, at, _)| (*at, *number));
         let Some((start, end)) = span(other) else { return };
         for (number, at, _) in &theirs {
             if !(start.saturating_add(BREAK_MICROS)..=end).contains(at) {
                 continue;
             }
-            let here =
-                ours.iter().find(|(_, here, _)| here.abs_diff(*at) <= BREAK_MICROS.unsigned_abs());
+            let here = nearest(&ours, *at);
             let line = here.map_or(0, |(.., line)| *line);
             self.expect(
                 "H38",
@@ -100,12 +102,13 @@ impl Look<'_> {
     fn reports(&mut self, others: &[(&str, &Playlist<'_>)]) {
         let path = |url: &str| url.split(['?', '#']).next().unwrap_or(url).to_owned();
         let own = Playlist::parse(self.text);
+        let mut reports = BTreeMap::new();
+        for tag in own.all_tags("EXT-X-RENDITION-REPORT") {
+            let uri = attribute(tag.value, "URI").unwrap_or_default();
+            reports.entry(path(&resolve(self.url, uri))).or_insert(tag);
+        }
         for (url, other) in others {
-            let mut reports = own.all_tags("EXT-X-RENDITION-REPORT");
-            let report = reports.find(|tag| {
-                let uri = attribute(tag.value, "URI").unwrap_or_default();
-                path(&resolve(self.url, uri)) == path(url)
-            });
+            let report = reports.get(&path(url)).copied();
             let line = report.map_or(0, |tag| tag.line);
             let value = |name| report.and_then(|t| attribute(t.value, name)).map(str::parse::<u64>);
             let last = other.all().last().map_or(other.media_sequence, |segment| segment.msn);
@@ -142,9 +145,66 @@ fn breaks(playlist: &Playlist<'_>) -> Vec<(u64, i64, usize)> {
     found
 }
 
+/// The break of those, sorted by date, that is nearest to a date, if one is near.
+fn nearest(sorted: &[(u64, i64, usize)], at: i64) -> Option<&(u64, i64, usize)> {
+    let after = sorted.partition_point(|(_, here, _)| *here < at);
+    let around = sorted.iter().skip(after.saturating_sub(1)).take(2);
+    let nearest = around.min_by_key(|(_, here, _)| here.abs_diff(at))?;
+    Some(nearest).filter(|(_, here, _)| here.abs_diff(at) <= BREAK_MICROS.unsigned_abs())
+}
+
 /// From the first date to the last.
 fn span(playlist: &Playlist<'_>) -> Option<(i64, i64)> {
     let mut dates = playlist.all().filter_map(|segment| wall_micros(segment.date?));
     let first = dates.next()?;
     Some((first, dates.last().unwrap_or(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Clock, SystemClock};
+
+    /// Breaks at these milliseconds, the first with number 1.
+    fn playlist(breaks: impl Iterator<Item = u32>) -> String {
+        let segment = |millis: u32| {
+            let (seconds, millis) = (millis / 1_000, millis % 1_000);
+            let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+            let date = format!("2026-11-21T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z");
+            format!("#EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:{date}\n#EXTINF:1,\ns.ts\n")
+        };
+        let first = "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T00:00:00Z\n#EXTINF:1,\ns.ts\n";
+        format!("#EXTM3U\n{first}{}", breaks.map(segment).collect::<String>())
+    }
+
+    fn is_broken(here: &str, there: &str) -> bool {
+        let mut ledger = Ledger::default();
+        judge_renditions(&mut ledger, &[("http://h/a", there), ("http://h/b", here)]);
+        ledger.findings().any(|finding| finding.rule == "H38")
+    }
+
+    /// H38: where breaks are close together, each is compared with the nearest.
+    #[test]
+    fn a_break_is_compared_with_the_nearest_of_another_rendition() {
+        let there = playlist([5_000, 5_300, 9_000].into_iter());
+        for (here, broken) in [
+            ([5_000, 5_300, 9_000], false),
+            ([5_100, 5_350, 9_400], false),
+            ([5_000, 7_000, 9_000], true),
+            ([5_000, 5_300, 9_600], true),
+        ] {
+            assert_eq!(is_broken(&playlist(here.into_iter()), &there), broken, "{here:?}");
+        }
+    }
+
+    /// As many breaks as a playlist can list are compared in a moment.
+    #[test]
+    fn many_breaks_are_compared_in_a_moment() {
+        let there = playlist((1..60_000).map(|n| n * 1_000));
+        let here = playlist((1..60_000).map(|n| n * 1_000 + 600));
+        let clock = SystemClock::new();
+        assert!(is_broken(&here, &there));
+        let taken = clock.now().mono.since_start();
+        assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");
+    }
 }

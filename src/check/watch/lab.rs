@@ -1,6 +1,6 @@
 //! Brings what was fetched before the judges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use crate::check::{
 const SEGMENTS_MAX: usize = 4;
 /// Bytes of parts that are kept so, of all segments together.
 const PARTS_BYTES_MAX: usize = 64 << 20;
+/// Variants that are judged beside their media.
+const VARIANTS_MAX: usize = 100;
 /// Lines that tell of other playlists, which go on meanwhile.
 const REPORT: &str = "#EXT-X-RENDITION-REPORT";
 
@@ -126,24 +128,35 @@ pub(super) fn judge_together(desk: &Desk, versions: &[(Address, String, View)]) 
 
 /// After the watch: what the multivariant playlist said, beside the media that came.
 pub(super) fn judge_variants(desk: &Desk, base: &Address, text: &str, all: &[Arc<Rendition>]) {
-    let watched = |uri: &str| -> Option<Watched> {
+    let seen: Vec<_> = all
+        .iter()
+        .map(|rendition| {
+            let lab = rendition.lab.lock().unwrap_or_else(PoisonError::into_inner);
+            (&rendition.address, lab.watched.clone())
+        })
+        .collect();
+    let watched = |uri: &str| {
         let address = base.join(uri).ok()?;
-        let rendition = all.iter().find(|rendition| rendition.address == address)?;
-        Some(rendition.lab.lock().unwrap_or_else(PoisonError::into_inner).watched.clone())
+        seen.iter().find(|(known, _)| **known == address).map(|(_, watched)| watched)
     };
     let presentation = Multivariant::parse(text);
     let mut ledger = desk.ledger();
     let mut matching = Vec::new();
-    for variant in &presentation.variants {
+    for variant in different(&presentation) {
         let Some(own) = watched(variant.uri) else { continue };
-        let mut media = vec![own.clone()];
-        media.extend(groups(&presentation, variant).filter_map(watched));
-        let media: Vec<_> = media.iter().collect();
+        let sound = groups(&presentation, variant).take(all.len()).filter_map(watched);
+        let media: Vec<_> = std::iter::once(own).chain(sound).collect();
         judge_variant(&mut ledger, base.as_str(), variant, &media);
         matching.push((variant.uri, own));
     }
-    let matching: Vec<_> = matching.iter().map(|(uri, watched)| (*uri, watched)).collect();
     judge_matching(&mut ledger, &matching);
+}
+
+/// The first variants that are not the same as one before.
+fn different<'a>(presentation: &'a Multivariant<'a>) -> impl Iterator<Item = &'a Variant<'a>> {
+    let mut known = BTreeSet::new();
+    let variants = presentation.variants.iter();
+    variants.filter(move |variant| known.insert((variant.uri, variant.list))).take(VARIANTS_MAX)
 }
 
 /// The addresses of the sound that belongs to a variant.
@@ -161,6 +174,18 @@ fn groups<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repeated_and_countless_variants_are_judged_once_and_some() {
+        let count = |lines: &mut dyn Iterator<Item = u32>| {
+            let variant = |rate| format!("#EXT-X-STREAM-INF:BANDWIDTH={rate}\nlive.m3u8\n");
+            let text = lines.map(variant).collect::<String>();
+            let presentation = Multivariant::parse(&text);
+            different(&presentation).count()
+        };
+        assert_eq!(count(&mut (0..10_000).map(|n| n % 3)), 3);
+        assert_eq!(count(&mut (0..10_000)), VARIANTS_MAX);
+    }
 
     #[test]
     fn parts_that_wait_for_their_segment_are_bounded_together() {

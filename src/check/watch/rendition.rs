@@ -33,6 +33,7 @@ const RELOAD_MIN: Duration = Duration::from_millis(300);
 const HELD_PAUSE: Duration = Duration::from_millis(20);
 /// A request that is answered within this was not held back: so long may the road be.
 const HELD_MIN: Duration = SLACK;
+
 /// A version of a playlist.
 #[derive(Clone, Debug)]
 pub(super) struct Version {
