@@ -43,7 +43,7 @@ of {id, says, source, level (must, should, advice), method (lint, diff, media, t
 outcome (held, broken, advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, \
 level, url, line (from 1), byte_start, byte_end, before, now}.
 
-Values in the queries of addresses are never shown, since they may be secrets. A playlist at a \
+Values in the queries of addresses are not shown, since they may be secrets; where a playlist puts them elsewhere (EXT-X-DEFINE:QUERYPARAM), those of four bytes and more. A playlist at a \
 public address is not followed into private networks without --allow-private. Certificates are \
 checked against those of the system; SSL_CERT_FILE names others.";
 

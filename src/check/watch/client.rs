@@ -300,6 +300,24 @@ impl Sender {
     }
 }
 
+#[cfg(test)]
+impl Answer {
+    /// A good answer at once that nobody gave.
+    pub(super) fn made(address: &Address, headers: HeaderMap, body: &'static str) -> Self {
+        let now = Instant::now();
+        Self {
+            address: address.clone(),
+            redirects: 0,
+            status: StatusCode::OK,
+            version: Version::HTTP_11,
+            headers,
+            body: Bytes::from_static(body.as_bytes()),
+            gzip: false,
+            times: Times { asked: now, head: now, first: now, done: now, lost: Default::default() },
+        }
+    }
+}
+
 fn origin(address: &Address) -> Origin {
     (address.is_encrypted(), address.host().to_owned(), address.port())
 }

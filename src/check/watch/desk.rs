@@ -17,6 +17,7 @@ use super::client::{Answer, Ask, Client, FetchError};
 use super::dial::Dial;
 use super::own_delay::OwnDelay;
 use super::scale::Scale;
+use super::veil::Veil;
 use super::view::{Piece, PieceKind, Spot};
 use crate::base::Clock;
 use crate::check::{Ledger, Multivariant, Variables, substitute};
@@ -49,6 +50,7 @@ pub(super) struct Desk {
     bodies: Mutex<Bodies>,
     /// What the multivariant playlist defines for those it lists.
     variables: Mutex<Variables>,
+    veil: Mutex<Veil>,
     progress: watch::Sender<Progress>,
 }
 
@@ -59,11 +61,16 @@ impl Desk {
         progress: watch::Sender<Progress>,
         stop: CancellationToken,
     ) -> Self {
-        let (ledger, bodies, variables) = Default::default();
+        let (ledger, bodies, variables, veil) = Default::default();
         let begun = Instant::now();
         let own_delay = Arc::new(OwnDelay::since(begun));
         let client = Client::new(dial, Arc::clone(&own_delay));
-        Self { client, stop, clock, begun, own_delay, ledger, bodies, variables, progress }
+        Self { client, stop, clock, begun, own_delay, ledger, bodies, variables, veil, progress }
+    }
+
+    /// What has come up so far that must not be shown.
+    pub(super) fn veil(&self) -> Veil {
+        self.veil.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Time since the watch began.
@@ -138,6 +145,10 @@ impl Desk {
         let mut known = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
         let found = substitute(text, answer.address.query(), &known, PLAYLIST_BYTES_MAX)?;
         let Some((text, own)) = found else { return Ok(answer) };
+        // Its variables may have put them anywhere.
+        let mut veil = self.veil.lock().unwrap_or_else(PoisonError::into_inner);
+        veil.hide(answer.address.query());
+        drop(veil);
         if Multivariant::is(&text) {
             *known = own;
         }
@@ -217,5 +228,39 @@ fn media_ask(place: &Spot) -> Ask {
     match HeaderValue::from_str(&range) {
         Ok(range) => ask.with(header::RANGE, range),
         Err(_) => ask,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+
+    use super::*;
+    use crate::check::Outcome;
+    use crate::check::watch::{Report, Seen};
+    use crate::testing::clock::RuntimeClock;
+
+    /// A value that a playlist takes from the query of its address into a path is in no report.
+    #[tokio::test]
+    async fn what_a_playlist_takes_from_a_query_is_not_shown() {
+        let clock = Arc::new(RuntimeClock::starting_at(crate::base::WallTime::from_unix_millis(0)));
+        let (progress, _) = watch::channel(Progress::default());
+        let nobody: Dial = Arc::new(|_| Box::pin(std::future::pending()));
+        let desk = Desk::new(nobody, clock, progress, CancellationToken::new());
+        let address = Address::parse("http://h/live.m3u8?token=SECRET").unwrap();
+        let text = "#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXTINF:9,\n{$token}/s.ts\n";
+        let answer = desk.filled(Answer::made(&address, HeaderMap::new(), text)).unwrap();
+        let text = String::from_utf8_lossy(&answer.body);
+        assert!(text.ends_with("\nSECRET/s.ts\n"), "{text}");
+        let media = address.join(text.lines().last().unwrap()).unwrap();
+        desk.judge(&media, |scale| scale.weigh("H9", false, || format!("no {media:?}")));
+        let (ledger, veil) = (desk.ledger().clone(), desk.veil());
+        let broken = ledger.outcomes().any(|(_, o)| matches!(o, Outcome::Broken { .. }));
+        let (time, own_delay, renditions, progress) = Default::default();
+        let seen = Seen { address, time, own_delay, renditions, progress, ledger, veil };
+        let report = Report::new(&seen, &[]);
+        let shown = [report.text(false, true), report.json().to_string(), report.junit()];
+        assert!(broken && shown.iter().all(|shown| shown.contains("http://h/…/s.ts")));
+        assert!(shown.iter().all(|shown| !shown.contains("SECRET")), "{shown:?}");
     }
 }

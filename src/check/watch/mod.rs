@@ -19,6 +19,7 @@ mod rendition;
 mod report;
 mod scale;
 mod shelf;
+mod veil;
 mod view;
 #[cfg(test)]
 mod watch_tests;
@@ -43,6 +44,7 @@ use lab::{judge_presentation, judge_together, judge_variants};
 use pace::SLACK;
 use probe::Prober;
 use rendition::{Follower, Rendition};
+use veil::Veil;
 use view::View;
 
 pub use address::{Address, AddressError};
@@ -81,6 +83,8 @@ pub struct Seen {
     pub renditions: usize,
     pub progress: Progress,
     pub ledger: Ledger,
+    /// What a report must not show.
+    pub veil: Veil,
 }
 
 /// Why nothing could be looked at.
@@ -162,7 +166,8 @@ pub async fn watch_over(
     let ledger = desk.ledger().clone();
     let (time, progress) = (desk.now(), desk.progress());
     let (_, own_delay) = desk.own_delay.now();
-    Ok(Seen { address, time, own_delay, renditions: renditions.len(), progress, ledger })
+    let (renditions, veil) = (renditions.len(), desk.veil());
+    Ok(Seen { address, time, own_delay, renditions, progress, ledger, veil })
 }
 
 /// Why rules could not be looked at that this stream, or this watch, gave no occasion for.

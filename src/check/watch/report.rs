@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Seen;
-use super::address::elide;
 use crate::check::{Finding, Level, Method, Outcome, Rule};
 
 /// Who stood still for more of the time than this says so: in hundredths.
@@ -23,6 +22,7 @@ pub struct Report {
     playlists: usize,
     requests: u64,
     bytes: u64,
+    /// Without secrets.
     rows: Vec<(&'static Rule, Outcome)>,
 }
 
@@ -39,6 +39,7 @@ impl Report {
     /// Of the rules in `only`; of all where that is empty.
     pub fn new(watched: &Seen, only: &[&'static Rule]) -> Self {
         let asked = |rule: &Rule| only.is_empty() || only.iter().any(|one| one.id == rule.id);
+        let outcomes = watched.ledger.outcomes().filter(|(rule, _)| asked(rule));
         Self {
             address: watched.address.to_string(),
             time: watched.time,
@@ -46,7 +47,7 @@ impl Report {
             playlists: watched.renditions,
             requests: watched.progress.requests,
             bytes: watched.progress.bytes,
-            rows: watched.ledger.outcomes().filter(|(rule, _)| asked(rule)).collect(),
+            rows: outcomes.map(|(rule, o)| (rule, watched.veil.over_outcome(o))).collect(),
         }
     }
 
@@ -177,7 +178,7 @@ fn push_case(text: &mut String, outcome: &Outcome) {
             let first = findings.first().map_or("", |finding| &finding.what);
             let mut all = String::new();
             findings.iter().for_each(|finding| push_finding(&mut all, finding, Paint(false)));
-            let (first, all) = (escape(&elide(first)), escape(&all));
+            let (first, all) = (escape(first), escape(&all));
             writeln!(text, "><failure message=\"{first}\">\n{all}</failure></testcase>")
         }
         (_, Outcome::NotApplicable(why)) => {
@@ -247,9 +248,9 @@ fn broken_to_width(words: &str, indent: usize, first: usize) -> String {
 
 fn push_finding(text: &mut String, finding: &Finding, paint: Paint) {
     let place = &finding.place;
-    let what = broken_to_width(&printable(&elide(&finding.what)), INDENT, INDENT);
+    let what = broken_to_width(&printable(&finding.what), INDENT, INDENT);
     let _ = writeln!(text, "{:INDENT$}{what}", "");
-    let mut at = elide(&place.url);
+    let mut at = place.url.clone();
     if let Some(line) = place.line {
         let _ = write!(at, " line {line}");
     }
@@ -259,7 +260,7 @@ fn push_finding(text: &mut String, finding: &Finding, paint: Paint) {
     let _ = writeln!(text, "           {}", paint.dim(&format!("at     {}", printable(&at))));
     for (name, said) in [("before", &place.before), ("now   ", &place.now)] {
         for line in said.iter().flat_map(|said| said.lines()) {
-            let line = printable(&elide(line));
+            let line = printable(line);
             let _ = writeln!(text, "           {}", paint.dim(&format!("{name} {line}")));
         }
     }
@@ -292,14 +293,14 @@ fn row_json((rule, outcome): &(&'static Rule, Outcome)) -> Value {
 fn finding_json(finding: &Finding) -> Value {
     let place = &finding.place;
     json!({
-        "what": elide(&finding.what),
+        "what": finding.what,
         "level": level(finding.level),
-        "url": elide(&place.url),
+        "url": place.url,
         "line": place.line,
         "byte_start": place.bytes.as_ref().map(|bytes| bytes.start),
         "byte_end": place.bytes.as_ref().map(|bytes| bytes.end),
-        "before": place.before.as_deref().map(elide),
-        "now": place.now.as_deref().map(elide),
+        "before": place.before,
+        "now": place.now,
     })
 }
 
@@ -377,16 +378,17 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::watch::{Address, Progress};
+    use crate::check::watch::{Address, Progress, veil::Veil};
     use crate::check::{Ledger, Place, RULES};
 
     fn report(only: &[&str]) -> Report {
-        let mut ledger = Ledger::default();
+        let (mut ledger, mut veil) = (Ledger::default(), Veil::default());
+        veil.hide("token=SECRET");
         ledger.looked("H1");
         let place = Place::line("http://h/a.m3u8?token=SECRET", 3, "#EXT-X-TARGETDURATION:3");
         let place = place.before("#EXT-X-TARGETDURATION:2\u{1b}[2J");
         ledger.broken(Finding::new("H11", "it was <2> & \"is\" 3".to_owned(), place));
-        let place = Place::bytes("http://h/s1.ts?token=SECRET", 4..8);
+        let place = Place::bytes("http://h/SECRET/s1.ts?token=SECRET", 4..8);
         ledger.broken(Finding::new("H71", "one bit rate".to_owned(), place));
         let watched = Seen {
             address: Address::parse("http://h/a.m3u8?token=SECRET").unwrap(),
@@ -395,6 +397,7 @@ mod tests {
             renditions: 1,
             progress: Progress { requests: 7, bytes: 1_250_000, versions: 3, broken: 1 },
             ledger,
+            veil,
         };
         let only: Vec<_> = only.iter().map(|id| Rule::find(id).unwrap()).collect();
         Report::new(&watched, &only)
@@ -415,7 +418,7 @@ Advice (1)
   i H71  video is offered at several bit rates [advice, Apple 9.9]: 1 of 1 times
          not so
          one bit rate
-           at     http://h/s1.ts?token=… bytes 4-8
+           at     http://h/…/s1.ts?token=… bytes 4-8
 
 Broken (1)
   ✗ H11  the target duration never changes [must, draft-22 6.2.1]: 1 of 1 times
