@@ -1,6 +1,7 @@
 use super::super::ledger::Ledger;
 use super::fragments::{self, Run};
 use super::init::{Init, Kind, Track, place};
+use super::lengths::Lengths;
 use super::ts;
 
 /// What a segment or part holds, whatever its container.
@@ -15,7 +16,7 @@ pub(super) struct Clip {
     pub(super) streams: Vec<Stream>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Stream {
     pub(super) id: u32,
     pub(super) kind: Kind,
@@ -30,8 +31,7 @@ pub(super) struct Stream {
     pub(super) frames: usize,
     /// Ticks of a frame, on average.
     pub(super) frame: i64,
-    /// Ticks of the shortest frame, where frames state their length.
-    pub(super) shortest: Option<i64>,
+    pub(super) lengths: Lengths,
     pub(super) starts_independent: bool,
     pub(super) independent: bool,
     pub(super) bytes: usize,
@@ -106,18 +106,19 @@ impl Stream {
         if frames == 0 {
             return None;
         }
-        let whole: i64 = samples().map(|sample| i64::from(sample.duration)).sum();
+        let lengths = || samples().map(|sample| i64::from(sample.duration));
+        let (whole, scale): (i64, _) = (lengths().sum(), track.timescale.max(1));
         Some(Self {
             id: track.id,
             kind: track.kind,
-            scale: track.timescale.max(1),
+            scale,
             start,
             end,
             first_shown,
             shown_until,
             frames,
             frame: whole / i64::try_from(frames).ok()?.max(1),
-            shortest: samples().map(|sample| i64::from(sample.duration)).filter(|t| 0 < *t).min(),
+            lengths: Lengths::of(lengths(), scale),
             starts_independent: independent.first().copied().unwrap_or(false),
             independent: independent.contains(&true),
             bytes: samples().map(|sample| sample.data.len()).sum(),
@@ -125,8 +126,7 @@ impl Stream {
     }
 
     pub(super) fn micros(&self, ticks: i64) -> i64 {
-        let micros = i128::from(ticks) * 1_000_000 / i128::from(self.scale);
-        i64::try_from(micros).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+        in_micros(ticks, self.scale)
     }
 
     /// From the first frame shown to the end of the last, in microseconds. Decoding may begin
@@ -134,4 +134,10 @@ impl Stream {
     pub(super) fn length(&self) -> i64 {
         self.micros(self.shown_until.saturating_sub(self.first_shown))
     }
+}
+
+/// Ticks of so many a second; there is at least one.
+pub(super) fn in_micros(ticks: i64, scale: u32) -> i64 {
+    let micros = i128::from(ticks) * 1_000_000 / i128::from(scale);
+    i64::try_from(micros).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
 }

@@ -6,6 +6,7 @@ mod clip;
 mod codec;
 mod fragments;
 mod init;
+mod lengths;
 mod ts;
 mod variant;
 mod watched;

@@ -2,6 +2,7 @@ use super::super::ledger::Ledger;
 use super::bytes::Bytes;
 use super::clip::{Clip, Stream};
 use super::init::{Kind, place};
+use super::lengths::Lengths;
 
 const PACKET_BYTES: usize = 188;
 /// Ticks a second, and the number after which they begin again (ISO/IEC 13818-1 2.4.3.7).
@@ -243,7 +244,7 @@ impl<'a> Track<'a> {
         let count = i64::try_from(self.times.len()).ok()?;
         let frame = if count > 1 { (last - start) / (count - 1) } else { 0 };
         let steps = self.times.windows(2).filter_map(|two| match two {
-            [(before, _), (now, _)] => now.checked_sub(*before).filter(|step| 0 < *step),
+            [(before, _), (now, _)] => now.checked_sub(*before),
             _ => None,
         });
         Some(Stream {
@@ -256,7 +257,7 @@ impl<'a> Track<'a> {
             shown_until: self.times.iter().map(|(_, shown)| *shown).max()? + frame,
             frames: self.times.len(),
             frame,
-            shortest: steps.min(),
+            lengths: Lengths::of(steps, TICKS),
             starts_independent: self.independent.first().copied().unwrap_or(false),
             independent: self.independent.contains(&true),
             bytes: self.bytes,

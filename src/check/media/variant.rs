@@ -85,7 +85,7 @@ fn resolution(
 }
 
 /// H61: the stated frame rate is the greatest there is (draft-pantos-hls-rfc8216bis 4.4.6.2): not
-/// below what comes on average, nor above what the shortest picture makes, within a twentieth.
+/// below what comes on average, nor above what the shortest pictures make, within a twentieth.
 fn frame_rate(ledger: &mut Ledger, variant: &Variant<'_>, seen: Rates, place: &dyn Fn() -> Place) {
     let Some(stated) = variant.attribute("FRAME-RATE").and_then(super::super::text::micros) else {
         return;

@@ -7,6 +7,7 @@ use super::super::playlist::{Playlist, Segment};
 use super::super::text::wall_micros;
 use super::clip::{Clip, Stream};
 use super::init::{Init, Kind};
+use super::lengths::Lengths;
 
 /// Segments remembered to compare with other renditions.
 const REMEMBERED: usize = 32;
@@ -62,6 +63,8 @@ pub struct Watched {
     /// Number, start and date of the newest segments.
     pub(super) starts: Vec<(u64, i64, Option<i64>)>,
     pub(super) rates: Rates,
+    /// Of all pictures.
+    frame_lengths: Lengths,
     stretch: Stretch,
 }
 
@@ -102,7 +105,7 @@ pub(super) struct Rates {
     pub(super) frames: usize,
     /// What the pictures add up to.
     pub(super) shown: i64,
-    /// The shortest picture.
+    /// The shortest length of pictures that is no accident.
     pub(super) shortest: Option<i64>,
 }
 
@@ -283,8 +286,8 @@ impl Watched {
         if leading.kind == Kind::Video {
             self.rates.frames = self.rates.frames.saturating_add(leading.frames);
             self.rates.shown = self.rates.shown.saturating_add(leading.length());
-            let shortest = leading.shortest.map(|ticks| leading.micros(ticks));
-            self.rates.shortest = self.rates.shortest.into_iter().chain(shortest).min();
+            self.frame_lengths.join(&leading.lengths);
+            self.rates.shortest = self.frame_lengths.shortest();
         }
         self.starts.push((listed.msn, start, listed.date));
         if self.starts.len() > REMEMBERED {
