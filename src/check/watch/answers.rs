@@ -157,6 +157,9 @@ fn speed(scale: &mut Scale<'_>, answer: &Answer, length: Duration) {
 
 /// H70: how long caches may keep the multivariant playlist of renditions of this target.
 pub(super) fn kept_shortly(scale: &mut Scale<'_>, answer: &Answer, target: Duration) {
+    if target.is_zero() {
+        return scale.ledger.not_applicable("H70", "no target can be read");
+    }
     let caching = Caching::of(answer);
     let kept = caching.lifetime.unwrap_or_default();
     let short = kept <= target * MULTIVARIANT_TARGETS_MAX;
@@ -283,4 +286,33 @@ fn types_of(bytes: &[u8]) -> Option<&'static [&'static str]> {
 fn http_date(text: &str) -> Option<i64> {
     let parsed = DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(parsed.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+    use hyper::header::HeaderValue;
+
+    use super::*;
+    use crate::check::watch::Address;
+    use crate::check::{Ledger, Outcome};
+
+    /// H70: how long is too long depends on the target; without one nothing can be said.
+    #[test]
+    fn what_is_kept_is_weighed_by_the_target() {
+        let address = Address::parse("http://h/index.m3u8").unwrap();
+        let minute = HeaderValue::from_static("max-age=60");
+        let headers = HeaderMap::from_iter([(header::CACHE_CONTROL, minute)]);
+        let answer = Answer::made(&address, headers, "#EXTM3U\n");
+        let outcome = |target| {
+            let mut ledger = Ledger::default();
+            let mut scale = Scale::new(&mut ledger, address.as_str());
+            kept_shortly(&mut scale, &answer, Duration::from_secs(target));
+            let found = ledger.outcomes().find(|(rule, _)| rule.id == "H70");
+            found.expect("a rule").1
+        };
+        assert_eq!(outcome(10), Outcome::Held { looked: 1 });
+        assert!(matches!(outcome(9), Outcome::Broken { .. }));
+        assert_eq!(outcome(0), Outcome::NotApplicable("no target can be read"));
+    }
 }
