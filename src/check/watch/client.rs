@@ -26,6 +26,8 @@ use crate::check::DefineError;
 
 /// Longest time until a connection stands, encryption included.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// What fails while this program itself stood still for longer says nothing of the other side.
+const OWN_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Redirects followed for one request.
 const REDIRECTS_MAX: usize = 5;
 /// Most lines of a playlist. Each may name something beside it, of which the whole address is kept:
@@ -103,6 +105,13 @@ impl Times {
         self.first.duration_since(self.asked).saturating_sub(self.own())
     }
 
+    /// From the request to the head of the answer, as far as it is the server's.
+    pub(super) fn held(&self) -> Duration {
+        let [asked, head, _] = self.lost;
+        let own = head.saturating_sub(asked);
+        self.head.duration_since(self.asked).saturating_sub(own)
+    }
+
     /// From the first to the last byte of the body, as far as it is the server's.
     pub(super) fn flowed(&self) -> Duration {
         self.done.duration_since(self.first).saturating_sub(self.own())
@@ -144,8 +153,17 @@ pub enum FetchError {
     Redirect(AddressError),
     #[error(transparent)]
     Define(#[from] DefineError),
+    #[error("this program itself stood still for {0:?} meanwhile")]
+    Own(Duration),
     #[error("redirected more than {REDIRECTS_MAX} times")]
     RedirectLoop,
+}
+
+impl FetchError {
+    /// It says nothing of the other side.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
 }
 
 /// Scheme, host and port.
@@ -191,8 +209,18 @@ impl Client {
 
     /// Asks, and follows redirects. Dropped half-way, the connection is closed with it.
     pub(super) async fn fetch(&self, ask: &Ask) -> Result<Answer, FetchError> {
-        let late = |_| FetchError::Late(ask.time_max);
-        timeout(ask.time_max + CONNECT_TIME_MAX, self.follow(ask)).await.map_err(late)?
+        let (_, before) = self.own.now();
+        let found = timeout(ask.time_max + CONNECT_TIME_MAX, self.follow(ask)).await;
+        let found = found.unwrap_or(Err(FetchError::Late(ask.time_max)));
+        let (_, after) = self.own.now();
+        let own = after.saturating_sub(before);
+        found.map_err(|error| {
+            let cut = matches!(
+                error,
+                FetchError::Connect { .. } | FetchError::Late(_) | FetchError::Http(_)
+            );
+            if cut && OWN_DELAY_MAX < own { FetchError::Own(own) } else { error }
+        })
     }
 
     async fn follow(&self, ask: &Ask) -> Result<Answer, FetchError> {
@@ -410,8 +438,36 @@ mod tests {
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use tokio::time::{advance, sleep};
 
     use super::*;
+
+    /// A request that came to nothing while this program stood still is nobody's fault.
+    #[tokio::test(start_paused = true)]
+    async fn who_stands_still_has_not_been_refused() {
+        let failure = async |still: Duration| {
+            let own = Arc::new(OwnDelay::since(Instant::now()));
+            let nobody: Dial = Arc::new(|_| Box::pin(std::future::pending()));
+            let client = Client::new(nobody, Arc::clone(&own));
+            let address = Address::parse("http://h/live.m3u8").unwrap();
+            let ask = Ask::get(&address, CONNECT_TIME_MAX, 100);
+            let standing = async {
+                sleep(Duration::from_secs(2)).await;
+                advance(still).await;
+            };
+            tokio::select! {
+                () = own.run() => unreachable!("it looks for ever"),
+                (found, ()) = async { tokio::join!(client.fetch(&ask), standing) } => {
+                    found.unwrap_err()
+                }
+            }
+        };
+        for (still, blames) in [(0, true), (500, true), (3_000, false), (15_000, false)] {
+            let error = failure(Duration::from_millis(still)).await;
+            assert_eq!(matches!(error, FetchError::Connect { .. }), blames, "{still}: {error}");
+            assert_eq!(error.is_own(), !blames, "{still}: {error}");
+        }
+    }
 
     /// A playlist of many lines is refused, one at a long address sooner.
     #[test]

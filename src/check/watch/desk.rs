@@ -173,6 +173,7 @@ impl Desk {
         let address = &piece.place.address;
         let answer = match self.client.fetch(&media_ask(&piece.place)).await {
             Ok(answer) => answer,
+            Err(error) if error.is_own() => return None,
             Err(error) => {
                 self.judge(address, |scale| scale.weigh("H9", false, || error.to_string()));
                 return None;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::client::Answer;
+use super::client::{Answer, FetchError};
 use super::desk::Desk;
 use super::promises::Due;
 use super::rendition::Rendition;
@@ -109,8 +109,8 @@ async fn look_again(rendition: &Rendition, now: Duration) -> bool {
     let place = &piece.place;
     let found = desk.probe(Desk::media_ask(place)).await;
     let there = found.as_ref().is_ok_and(Answer::is_good);
-    if !there && until <= desk.now() {
-        return true; // The answer took until nothing is promised any more.
+    if found.as_ref().is_err_and(FetchError::is_own) || !there && until <= desk.now() {
+        return true; // The answer took until nothing is promised any more, or is none.
     }
     desk.judge(&place.address, |scale| {
         let said = match &found {

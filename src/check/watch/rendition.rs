@@ -225,6 +225,7 @@ impl Follower {
                 self.dropped = held;
                 None
             }
+            Err(error) if error.is_own() => None,
             Err(error) => {
                 self.failed(&error, held, before.is_some());
                 self.failures += 1;
@@ -252,7 +253,7 @@ impl Follower {
 
     /// No version, but an answer: a refusal that may be kept (H111), or the wait was too long.
     fn refused(&self, answer: &Answer, kind: Kind, setting: Setting) {
-        let waited = answer.times.head.duration_since(answer.times.asked);
+        let waited = answer.times.held();
         let held = matches!(kind, Kind::Playlist { directives: true });
         self.rendition.desk.judge(&answer.address, |scale| {
             judge_refusal(scale, answer, kind, setting);
