@@ -27,6 +27,8 @@ const LONG_AWAY: &[&str] = &["H25", "H26", "H83", "H106"];
 /// More than an encoder sends while it is cut off: nothing sends again what was lost, so it hears
 /// that its connection is gone only by what it sends afterwards.
 const SEGMENTS_UNDER_WAY_MAX: usize = 4_096;
+/// Requests of a viewer that is cut off: more than the judge ever has held at the same time.
+const HELD: i64 = 8;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Two, or as many as `NETWORK_SEEDS` says, from `NETWORK_FIRST` on.
@@ -217,11 +219,17 @@ fn a_viewer_cut_off_in_mid_hold_is_let_go() {
         network.add("judge", async |seen| judge(&seen, 25 * SECOND, &[]).await);
         network.add("viewer", async move |seen| {
             sleep(begin).await;
-            let stream = ask_for_later(&seen).await;
+            let mut streams = Vec::new();
+            for _ in 0..HELD {
+                streams.push(ask_for_later(&seen).await);
+            }
             sleep(Duration::from_millis(100)).await;
+            // The judge has a few requests held as well.
+            let held = seen.stage().await.gauge("http_held_requests");
+            assert!(HELD <= held, "{held} are held");
             turmoil::partition("viewer", "server");
             sleep(60 * SECOND).await;
-            drop(stream);
+            drop(streams);
         });
         network.add("fate", async move |seen| {
             let stage = seen.on_air().await;
