@@ -56,8 +56,8 @@ const ARRIVAL: Duration = Duration::from_secs(5);
     about = "Watches the release server for long while publishers come and go"
 )]
 struct Soak {
-    /// How long, in minutes (15 or more: the first twelve count for nothing)
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(15..=24 * 60))]
+    /// How long, in minutes (25 or more: the first twelve count for nothing)
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(25..=24 * 60))]
     minutes: u64,
     /// Publishers, each with six players
     #[arg(long, default_value_t = 20)]

@@ -392,7 +392,8 @@ fn a_bit_rate_is_not_that_of_byte_ranges() {
     assert_eq!(rates.collect::<Vec<_>>(), [Some(900), None, Some(900)]);
 }
 
-/// Megabytes of faults, each with its line, take a moment and no minutes.
+/// Megabytes of faults, each with its line, take seconds; what looks at all of them for each takes
+/// an hour.
 #[test]
 fn a_long_playlist_of_faults_is_judged_in_a_moment() {
     const COUNT: usize = 40_000;
@@ -412,7 +413,7 @@ fn a_long_playlist_of_faults_is_judged_in_a_moment() {
     judge_delta(&mut ledger, URL, &before, &now, &before);
     assert!(broken(&ledger).contains("H12"));
     let taken = clock.now().mono.since_start();
-    assert!(taken < std::time::Duration::from_secs(20), "{taken:?}");
+    assert!(taken < std::time::Duration::from_secs(60), "{taken:?}");
 }
 
 /// Whatever stands in a playlist, the judge ends.
