@@ -430,3 +430,44 @@ pub(super) fn held(
     }
     scale.weigh("H96", waited <= now.target * 3 + SLACK, || format!("answered after {waited:?}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::base::WallTime;
+    use crate::check::watch::dial::Dial;
+    use crate::testing::clock::RuntimeClock;
+
+    /// H9: a playlist or a segment that did not come while this program itself stood still is not
+    /// missing for that.
+    #[tokio::test(start_paused = true)]
+    async fn who_stood_still_misses_nothing() {
+        for (still, blames) in [(0, true), (15, false)] {
+            let nobody: Dial = Arc::new(|_| Box::pin(std::future::pending()));
+            let clock = Arc::new(RuntimeClock::starting_at(WallTime::from_unix_millis(0)));
+            let (progress, _) = watch::channel(Default::default());
+            let desk = Arc::new(Desk::new(nobody, clock, progress, CancellationToken::new()));
+            let address = Address::parse("http://h/live.m3u8").unwrap();
+            let view = View::of(&address, "#EXTM3U\n#EXTINF:2,\ns.ts\n");
+            let rendition = Arc::new(Rendition::new(Arc::clone(&desk), address));
+            let mut follower = Follower::new(rendition, mpsc::channel(1).0);
+            let standing = async {
+                sleep(Duration::from_secs(2)).await;
+                advance(Duration::from_secs(still)).await;
+            };
+            tokio::select! {
+                () = desk.own_delay.run() => unreachable!("it looks for ever"),
+                (grown, piece, ()) = async {
+                    let piece = desk.piece(&view.pieces[0], Setting::default());
+                    tokio::join!(follower.reload(Want::Now), piece, standing)
+                } => assert!(!grown && piece.is_none()),
+            }
+            let found = desk.ledger().findings().filter(|finding| finding.rule == "H9").count();
+            let failures = usize::try_from(follower.failures).unwrap();
+            assert_eq!((found, failures), if blames { (2, 1) } else { (0, 0) }, "{still} s");
+        }
+    }
+}

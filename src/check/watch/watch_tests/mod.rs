@@ -253,25 +253,6 @@ async fn a_watch_that_stands_still_blames_nobody() {
     assert!(matches!(looked, Some(Outcome::Held { looked: 20.. })), "{looked:?}");
 }
 
-/// H9, H96: nor is it when requests came to nothing meanwhile.
-#[tokio::test(start_paused = true)]
-async fn a_watch_that_stands_still_for_long_blames_nobody() {
-    let address = Address::parse("https://stage.example/index.m3u8").unwrap();
-    let stands_still = async {
-        for _ in 0..3 {
-            sleep(Duration::from_millis(6_300)).await;
-            advance(Duration::from_secs(25)).await;
-        }
-    };
-    let dial = Stage::dial(Fault::Nothing);
-    let watching = watch_for(address, 110, dial, CancellationToken::new());
-    let (watched, ()) = tokio::join!(watching, stands_still);
-    let watched = watched.unwrap();
-    assert_eq!(broken(&watched), BTreeSet::new(), "{}", said(&watched));
-    let looked = outcomes(&watched).remove("H96");
-    assert!(matches!(looked, Some(Outcome::Held { looked: 20.. })), "{looked:?}");
-}
-
 /// An init segment that did not come is asked for again, and looked at when it comes.
 #[tokio::test(start_paused = true)]
 async fn an_init_segment_is_asked_for_until_it_comes() {
