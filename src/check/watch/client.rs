@@ -30,9 +30,9 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const OWN_DELAY_MAX: Duration = Duration::from_secs(1);
 /// Redirects followed for one request.
 const REDIRECTS_MAX: usize = 5;
-/// Most lines of a playlist. Each may name something beside it, of which the whole address is kept:
-/// there is room for so many bytes of them.
-const LINES_MAX: usize = 50_000;
+/// Most lines of a playlist: a day in segments of a second has 172,800. Each may name something
+/// beside it, of which the whole address is kept: there is room for so many bytes of them.
+const LINES_MAX: usize = 200_000;
 const ADDRESSES_BYTES_MAX: usize = 32 << 20;
 /// Connections kept for later requests to one host.
 const IDLE_MAX: usize = 8;
