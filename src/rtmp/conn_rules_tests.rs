@@ -14,6 +14,7 @@ use super::super::writer::Writer;
 use super::*;
 use crate::base::{ChannelId, MediaTime};
 use crate::hub::BroadcastState;
+use crate::media::TrackKind;
 use crate::testing::clips;
 
 const AUDIO: u8 = 8;
@@ -384,4 +385,34 @@ fn newest(world: &World) -> MediaTime {
     let mut frames = Vec::new();
     world.context.registry.find(&channel).unwrap().subscribe().try_batch(&mut frames);
     frames.last().unwrap().dts
+}
+
+/// Pictures that wait for sound when the encoder says goodbye, or breaks off, are shown.
+#[tokio::test(start_paused = true)]
+async fn the_last_pictures_are_kept() {
+    for says_goodbye in [true, false] {
+        let mut world = World::open().await;
+        let mut encoder = world.publisher().await;
+        encoder.video(0, clips::avc_config()).await;
+        encoder.audio(0, clips::aac_config()).await;
+        for frame in 0..50 {
+            encoder.audio(frame * 40, clips::aac_frame(100)).await;
+            encoder.video(frame * 40, clips::avc_frame(frame == 0, 100)).await;
+            time::sleep(Duration::from_millis(40)).await;
+        }
+        let channel = ChannelId::parse("demo").unwrap();
+        let mut reader = world.context.registry.find(&channel).unwrap().subscribe();
+        encoder.video(2_000, clips::avc_frame(false, 100)).await;
+        encoder.video(2_040, clips::avc_frame(false, 100)).await;
+        if says_goodbye {
+            let stopped = encoder.session.stop_publishing().unwrap();
+            encoder.handle(stopped).await;
+        }
+        drop(encoder.stream);
+        encoder.server.await.unwrap();
+        let mut frames = Vec::new();
+        reader.try_batch(&mut frames);
+        let pictures = frames.iter().filter(|frame| frame.track == TrackKind::Video).count();
+        assert_eq!(pictures, 52, "{says_goodbye}");
+    }
 }

@@ -167,11 +167,20 @@ impl Publishing {
         }
     }
 
-    /// Ends the publication for this cause.
-    pub(super) fn finish(self, cause: &Cause, now: MonoTime) {
-        if let Stage::Live(publication) = self.stage {
-            publication.finish(cause.end_reason(), now);
+    /// Ends the publication for this cause. Frames that waited for the other track are its last,
+    /// unless something ended it that lets nothing more through.
+    pub(super) fn finish(mut self, cause: &Cause, now: MonoTime) {
+        let Stage::Live(mut publication) = self.stage else { return };
+        let reason = cause.end_reason();
+        if matches!(reason, EndReason::Finished | EndReason::Lost | EndReason::Draining) {
+            self.intake.handle_end();
+            while let Some(frame) = self.intake.next_frame() {
+                if publication.write(frame, now).is_err() {
+                    break;
+                }
+            }
         }
+        publication.finish(reason, now);
     }
 
     /// Takes over a schedule that was moved while this runs.

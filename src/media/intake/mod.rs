@@ -65,6 +65,9 @@ pub struct Intake {
     now: MonoTime,
 }
 
+/// Longer than any frame waits for another.
+const END_WAIT: Duration = Duration::from_secs(10);
+
 /// What the publisher's metadata says. A hint: it is believed only where it saves waiting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetadataHint {
@@ -181,6 +184,12 @@ impl Intake {
         self.now = now;
         self.timeline.handle_tick(now);
         self.advance()
+    }
+
+    /// Nothing follows: what waited for more is let go.
+    pub fn handle_end(&mut self) {
+        // A rule that this breaks has nothing left to end.
+        let _ = self.handle_tick(self.now + END_WAIT);
     }
 
     /// The next frame: decode order within a track, tracks interleaved by decode time.

@@ -474,3 +474,19 @@ proptest! {
         }
     }
 }
+
+/// What waited for the other track when the encoder ended is not lost.
+#[test]
+fn the_last_frames_leave_at_the_end() {
+    let mut publisher = Publisher::new();
+    publisher.configs();
+    publisher.play(0, 500, 400);
+    publisher.play_some(500, 561, Some(400), false).unwrap();
+    let videos = |publisher: &Publisher| {
+        publisher.frames.iter().filter(|frame| frame.track == TrackKind::Video).count()
+    };
+    assert!(videos(&publisher) < 15, "the newest picture waits for sound");
+    publisher.intake.handle_end();
+    publisher.fetch();
+    assert_eq!(videos(&publisher), 15);
+}
