@@ -12,7 +12,7 @@ use crate::base::{
     Blame, BroadcastId, ChannelId, ConnId, KeyId, MediaTime, MonoTime, Mutex, MutexGuard, Now,
     Rival,
 };
-use crate::media::{Format, Frame, Stored, TrackKind};
+use crate::media::{Format, Frame, Stored};
 
 /// How long sound may wait for a picture to wake the readers.
 const SOUND_WAIT_MAX: Duration = Duration::from_millis(60);
@@ -278,7 +278,7 @@ impl Inner {
     /// Sound beside a running picture waits for the next picture: readers wake once a picture
     /// instead of two or three times, and no part is cut on sound while there is video.
     fn is_worth_a_wake(&mut self, frame: &Frame) -> bool {
-        if is_beside_video(frame) && (frame.dts - self.rung).to_duration() < SOUND_WAIT_MAX {
+        if frame.is_beside_video() && (frame.dts - self.rung).to_duration() < SOUND_WAIT_MAX {
             return false;
         }
         self.rung = frame.dts;
@@ -295,10 +295,6 @@ impl Inner {
             self.state_version += 1;
         }
     }
-}
-
-fn is_beside_video(frame: &Frame) -> bool {
-    frame.track == TrackKind::Audio && frame.format.video.is_some()
 }
 
 /// Why a frame was not taken.
@@ -351,7 +347,7 @@ impl Publication {
         if inner.format.as_ref().is_none_or(|format| !Arc::ptr_eq(format, &frame.format)) {
             inner.format = Some(frame.format.clone());
         }
-        if !is_beside_video(&frame) {
+        if !frame.is_beside_video() {
             self.lull.observe(frame.dts, now);
         }
         let rings = inner.is_worth_a_wake(&frame);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::MonoTime;
-use crate::media::{Frame, Stored, TrackKind};
+use crate::media::{Frame, Stored};
 
 /// How long media stays in the ring beside the newest GOP, from its arrival on: enough for a reader
 /// that was held up by the scheduler, too little to matter beside the window. What comes in one
@@ -61,9 +61,7 @@ impl FrameRing {
     }
 
     pub(super) fn push(&mut self, frame: Arc<Frame>, now: MonoTime) {
-        let starts_gop =
-            frame.keyframe && (frame.track == TrackKind::Video || frame.format.video.is_none());
-        if starts_gop {
+        if frame.keyframe && !frame.is_beside_video() {
             self.gops.push_back(Gop { at: self.head(), came: now });
         }
         self.bytes += frame.payload.len();
@@ -129,7 +127,7 @@ impl FrameRing {
 mod tests {
     use super::*;
     use crate::base::MediaTime;
-    use crate::media::{Format, VideoCodec, VideoConfig};
+    use crate::media::{Format, TrackKind, VideoCodec, VideoConfig};
     use bytes::Bytes;
     use proptest::prelude::*;
 

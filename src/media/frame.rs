@@ -110,6 +110,13 @@ pub struct Frame {
     pub payload: Bytes,
 }
 
+impl Frame {
+    /// Sound where there is video: the picture decides where parts, GOPs and lulls begin and end.
+    pub fn is_beside_video(&self) -> bool {
+        self.track == TrackKind::Audio && self.format.video.is_some()
+    }
+}
+
 /// Bytes equal to the payload of a frame, in memory that lasts: whoever keeps the frame can share
 /// them and let its own go.
 #[derive(Clone, Debug, PartialEq, Eq)]
