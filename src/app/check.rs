@@ -40,10 +40,11 @@ Exit code: 0 nothing is broken, 1 something is, 2 nothing could be looked at.
 own_delay_seconds (how long this program itself stood still, which nobody is blamed for), \
 playlists, requests, body_bytes, counts {held, broken, advice, not_applicable} and rules, a list \
 of {id, says, source, level (must, should, advice), method (lint, diff, media, time, http), \
-outcome (held, broken, advice, not_applicable), looked (times), broken (times), why, findings}. A finding is {what, \
-level, url, line (from 1), byte_start, byte_end, before, now}.
+outcome (held, broken, advice, not_applicable), looked (times), broken (times), why, findings}. \
+A finding is {what, level, url, line (from 1), byte_start, byte_end, before, now}.
 
-Values in the queries of addresses are not shown, since they may be secrets; where a playlist puts them elsewhere (EXT-X-DEFINE:QUERYPARAM), those of four bytes and more. A playlist at a \
+Values in the queries of addresses are not shown, since they may be secrets; where a playlist \
+puts them elsewhere (EXT-X-DEFINE:QUERYPARAM), those of four bytes and more. A playlist at a \
 public address is not followed into private networks without --allow-private. Certificates are \
 checked against those of the system; SSL_CERT_FILE names others.";
 

@@ -107,8 +107,8 @@ pub struct Limits {
     /// [`super::Pressure`] for what happens when that is not enough.
     pub memory_bytes_max: usize,
     /// How late the process may come to what is due, averaged over 16 looks (a second while nothing
-    /// is late), before no broadcast
-    /// begins any more; see [`super::Lag`] for what is given up before that.
+    /// is late), before no broadcast begins any more; see [`super::Lag`] for what is given up
+    /// before that.
     pub lag_max: Duration,
     /// Broadcasts at once.
     pub broadcasts_max: usize,
