@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::fmt::rfc2822::DateTimePrinter;
+
 /// A place on a media timeline, in microseconds. RTMP speaks milliseconds and audio counts
 /// samples; a microsecond is fine enough that every sample grid up to 500 kHz converts to ticks
 /// and back without loss, so nothing accumulates.
@@ -119,6 +121,13 @@ impl WallTime {
 
     pub const fn unix_secs(self) -> i64 {
         self.0.div_euclid(1_000)
+    }
+
+    /// As fields of HTTP tell dates (RFC 9110, 5.6.7): `Thu, 01 Apr 2021 07:00:00 GMT`. `None` for
+    /// a year that has no such form.
+    pub fn to_imf_fixdate(self) -> Option<String> {
+        let instant = jiff::Timestamp::from_second(self.unix_secs()).ok()?;
+        DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).ok()
     }
 
     /// How long until `later`; zero when it has passed.

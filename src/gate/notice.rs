@@ -1,8 +1,5 @@
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimePrinter;
-
 use super::{Operation, Policy, Turn};
 use crate::base::WallTime;
 
@@ -31,7 +28,7 @@ impl Policy {
         }
         let page = schedule.info_url().map_or("/sunset", |url| url);
         Some(Notice {
-            sunset: imf_fixdate(closing)?,
+            sunset: closing.to_imf_fixdate()?,
             deprecation: announced.map(|at| format!("@{}", at.unix_secs())),
             link: format!(
                 "<{page}>; rel=\"sunset\"; type=\"text/html\", \
@@ -45,11 +42,4 @@ impl Policy {
     pub fn max_age(&self, now: WallTime) -> Option<Duration> {
         self.next_edge(now).map(|edge| Duration::from_secs(now.until(edge.at).as_secs()))
     }
-}
-
-/// RFC 9110 section 5.6.7: `Thu, 01 Apr 2021 07:00:00 GMT`. `None` for a year that has no such
-/// form.
-fn imf_fixdate(at: WallTime) -> Option<String> {
-    let instant = Timestamp::from_second(at.unix_secs()).ok()?;
-    DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).ok()
 }
