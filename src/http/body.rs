@@ -78,6 +78,15 @@ impl PartBody {
         self.toll = Some(toll);
     }
 
+    /// Hands out the next bytes, and counts them.
+    pub(super) fn take_chunk(&mut self) -> Option<Bytes> {
+        let chunk = self.next_chunk()?;
+        if let Some(toll) = &self.toll {
+            toll.bytes_out.add(length(&chunk));
+        }
+        Some(chunk)
+    }
+
     /// The next chunk that holds wanted bytes, cut to them.
     fn next_chunk(&mut self) -> Option<Bytes> {
         while 0 < self.remaining {
@@ -127,11 +136,7 @@ impl Body for PartBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(chunk) = self.next_chunk() else { return Poll::Ready(None) };
-        if let Some(toll) = &self.toll {
-            toll.bytes_out.add(length(&chunk));
-        }
-        Poll::Ready(Some(Ok(Frame::data(chunk))))
+        Poll::Ready(self.take_chunk().map(|chunk| Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {

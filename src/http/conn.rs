@@ -48,8 +48,8 @@ pub(super) enum Ended {
     Cut(Close),
     /// The peer broke the protocol or its connection.
     Broken(hyper::Error),
-    /// A read failed while the HTTP library was not there.
-    Unreadable(std::io::Error),
+    /// A read or a write failed, and the HTTP library was not there.
+    Lost(std::io::Error),
     /// The TLS handshake failed.
     NotEncrypted(TlsError),
 }
@@ -97,7 +97,7 @@ where
                 () = stop.cancelled() => return Ended::Cut(Close::Drained),
                 sniffed = sniffed => match sniffed {
                     Ok(Ok(sniffed)) => sniffed,
-                    Ok(Err(err)) => return Ended::Unreadable(err),
+                    Ok(Err(err)) => return Ended::Lost(err),
                     Err(_) => return Ended::Cut(Close::SlowHead),
                 },
             }

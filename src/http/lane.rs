@@ -16,17 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer::{Answering, Response, Site, Visits};
 use super::conn::Ended;
+use super::reply::Reply;
 use super::wire::{Inflow, READ_BYTES_MAX};
-
-/// Stands for a request whose answer is there, where the library has forgotten the request itself.
-const AGAIN: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
-/// The same, and the connection ends with the answer.
-const AGAIN_AND_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n";
 
 /// A connection of HTTP/1.1. What the library keeps of one is two buffers of 8 KiB and more, and
 /// most connections wait most of the time: for their next request, or for media to come. So the
-/// library is there only while bytes of a request or an answer pass; a connection that waits is
-/// its socket and, perhaps, the one request it has held.
+/// library is there only while it reads a request or writes what it read about; a connection that
+/// waits is its socket and, perhaps, the one request it has held. The answer to that one leaves
+/// without the library, which has forgotten the request.
 pub(super) struct Lane<S, H: Site> {
     state: State<S, H>,
     builder: http1::Builder,
@@ -40,6 +37,8 @@ type Work<S, H> = http1::Connection<TokioIo<Inflow<S>>, Arc<Turns<H>>>;
 enum State<S, H: Site> {
     Working(Box<Work<S, H>>),
     Resting(Rest<S>),
+    /// The held request has its answer.
+    Replying(Rest<S>, Box<Reply>),
     /// Nothing is to come: the peer is told so, which with encryption takes a word of its own
     /// (RFC 8446, 6.1).
     Leaving(Inflow<S>),
@@ -72,7 +71,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     pub(super) fn new(io: Inflow<S>, builder: http1::Builder, visits: Visits<H>) -> Self {
-        let turns = Arc::new(Turns { visits, passing: Mutex::default() });
+        let turns = Arc::new(Turns { visits, held: Mutex::default() });
         let rest = Rest { io, ahead: Bytes::new(), held: None };
         Self { state: State::Resting(rest), builder, turns, stopping: false }
     }
@@ -95,20 +94,11 @@ where
     }
 
     /// Hands the library a connection that has something to read.
-    fn work(&self, rest: Rest<S>, first: Bytes) -> State<S, H> {
-        let Rest { mut io, .. } = rest;
-        io.set_prefix(first);
+    fn work(&self, rest: Rest<S>) -> State<S, H> {
+        let Rest { mut io, ahead, .. } = rest;
+        io.set_prefix(ahead);
         let conn = self.builder.serve_connection(TokioIo::new(io), Arc::clone(&self.turns));
         State::Working(Box::new(conn))
-    }
-
-    /// What the library has to read so that it writes `answer`.
-    fn again(&self, ahead: &Bytes) -> Bytes {
-        let again = if self.stopping { AGAIN_AND_CLOSE } else { AGAIN };
-        if ahead.is_empty() {
-            return Bytes::from_static(again);
-        }
-        [again, ahead].concat().into()
     }
 }
 
@@ -127,7 +117,7 @@ where
                     if let Poll::Ready(ended) = Pin::new(conn.as_mut()).poll(cx) {
                         return Poll::Ready(ended.into());
                     }
-                    let held = this.turns.take_held();
+                    let held = this.turns.held().take();
                     if held.is_none() && !this.turns.visits.pulse.is_resting() {
                         this.state = State::Working(conn);
                         return Poll::Pending;
@@ -152,18 +142,23 @@ where
                     };
                     match wake {
                         Wake::Gone => State::Leaving(rest.io),
-                        Wake::Broken(err) => return Poll::Ready(Ended::Unreadable(err)),
-                        Wake::Request => {
-                            let ahead = std::mem::take(&mut rest.ahead);
-                            this.work(rest, ahead)
-                        }
+                        Wake::Broken(err) => return Poll::Ready(Ended::Lost(err)),
+                        Wake::Request => this.work(rest),
                         Wake::Answer(answer) => {
-                            this.turns.set_answer(answer);
-                            let again = this.again(&rest.ahead);
-                            this.work(rest, again)
+                            let reply = Reply::new(*answer, this.stopping);
+                            State::Replying(rest, Box::new(reply))
                         }
                     }
                 }
+                State::Replying(mut rest, mut reply) => match reply.poll_write(&mut rest.io, cx) {
+                    Poll::Ready(Ok(())) if reply.is_last() => State::Leaving(rest.io),
+                    Poll::Ready(Ok(())) => State::Resting(rest),
+                    Poll::Ready(Err(err)) => return Poll::Ready(Ended::Lost(err)),
+                    Poll::Pending => {
+                        this.state = State::Replying(rest, reply);
+                        return Poll::Pending;
+                    }
+                },
                 State::Leaving(mut io) => {
                     // Whoever cannot be told has left already.
                     if Pin::new(&mut io).poll_shutdown(cx).is_pending() {
@@ -182,6 +177,7 @@ impl<S: AsyncRead + Unpin> Rest<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Some(held) = &mut self.held {
             if let Poll::Ready(Ok(answer)) = Pin::new(held).poll(cx) {
+                self.held = None;
                 return Poll::Ready(Wake::Answer(Box::new(answer)));
             }
         } else if !self.ahead.is_empty() {
@@ -213,31 +209,15 @@ impl<S: AsyncRead + Unpin> Rest<S> {
     }
 }
 
-/// The requests of one connection, and the one that passes from the library to its rest and back.
+/// The requests of one connection, and the one that passes from the library to its rest.
 pub(super) struct Turns<H> {
     visits: Visits<H>,
-    passing: Mutex<Option<Passing>>,
-}
-
-enum Passing {
-    Held(Answering),
-    Answer(Box<Response>),
+    held: Mutex<Option<Answering>>,
 }
 
 impl<H> Turns<H> {
-    fn take_held(&self) -> Option<Answering> {
-        match self.passing().take()? {
-            Passing::Held(held) => Some(held),
-            Passing::Answer(_) => None,
-        }
-    }
-
-    fn set_answer(&self, answer: Box<Response>) {
-        *self.passing() = Some(Passing::Answer(answer));
-    }
-
-    fn passing(&self) -> MutexGuard<'_, Option<Passing>> {
-        self.passing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Option<Answering>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -247,22 +227,17 @@ impl<H: Site, B: Body> Service<Request<B>> for Turns<H> {
     type Future = Turn;
 
     fn call(&self, request: Request<B>) -> Turn {
-        if let Some(Passing::Answer(answer)) = self.passing().take() {
-            self.visits.pulse.end_head();
-            return Turn::Answer(Some(answer));
-        }
         let plain = is_plain(&request);
         let answering = self.visits.call(request);
         if plain && answering.is_held() {
-            *self.passing() = Some(Passing::Held(answering));
-            return Turn::Answer(None);
+            *self.held() = Some(answering);
+            return Turn::Elsewhere;
         }
         Turn::Answering(answering)
     }
 }
 
-/// Whether the library need not know more of a request than that there was one, to write its
-/// answer.
+/// Whether the answer to a request is framed as every other one, whatever else it says.
 fn is_plain<B>(request: &Request<B>) -> bool {
     let persists = |field: &HeaderValue| field.as_bytes().eq_ignore_ascii_case(b"keep-alive");
     request.method() == Method::GET
@@ -273,8 +248,8 @@ fn is_plain<B>(request: &Request<B>) -> bool {
 /// One request as the library sees it.
 pub(super) enum Turn {
     Answering(Answering),
-    /// Without an answer it waits elsewhere: the connection rests before anybody asks again.
-    Answer(Option<Box<Response>>),
+    /// It is held: the connection rests before anybody asks again.
+    Elsewhere,
 }
 
 impl Future for Turn {
@@ -283,10 +258,7 @@ impl Future for Turn {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Answering(answering) => Pin::new(answering).poll(cx),
-            Self::Answer(answer) => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(*answer)),
-                None => Poll::Pending,
-            },
+            Self::Elsewhere => Poll::Pending,
         }
     }
 }

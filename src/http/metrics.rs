@@ -116,6 +116,12 @@ impl Metrics {
         self.0.held.get()
     }
 
+    /// Bytes of bodies so far.
+    #[cfg(test)]
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.0.bytes_out.get()
+    }
+
     /// Connections now.
     #[cfg(test)]
     pub(super) fn connections(&self) -> i64 {

@@ -19,6 +19,7 @@ mod notices;
 mod pages;
 mod problem;
 mod range;
+mod reply;
 mod route;
 mod server;
 mod site;

@@ -240,7 +240,7 @@ fn report(ended: &Ended, metrics: &Metrics) {
             metrics.count_closed(*close);
         }
         Ended::Broken(err) => debug!(%err, "connection broken"),
-        Ended::Unreadable(err) => debug!(%err, "connection unreadable"),
+        Ended::Lost(err) => debug!(%err, "connection lost"),
         Ended::NotEncrypted(err) => {
             debug!(%err, "no TLS connection");
             metrics.count_refused(err.as_str());

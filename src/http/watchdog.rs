@@ -58,15 +58,10 @@ impl Pulse {
 
     /// A whole head arrived. The answer is awaited until the guard goes.
     pub(super) fn begin_request(self: &Arc<Self>) -> Unanswered {
-        self.end_head();
+        self.head_begun.store(false, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         Unanswered(Arc::clone(self))
-    }
-
-    /// A head that was read is no longer on its way.
-    pub(super) fn end_head(&self) {
-        self.head_begun.store(false, Ordering::Relaxed);
     }
 
     /// Neither side has anything on its way to the other: all that was read was answered, and all

@@ -50,6 +50,60 @@ async fn a_hinted_part_is_held_until_it_is_whole() {
     assert_eq!(world.get(&hinted).await.body, part.body);
 }
 
+/// RFC 9112: a held answer leaves without the HTTP library, and is to the byte what the library
+/// writes where it may not forget the request, as with a connection option that nobody knows.
+#[tokio::test(start_paused = true)]
+async fn a_held_answer_is_what_the_library_would_write() {
+    let (world, mut encoder, address) = World::playing(Setup::default()).await;
+    let folder = address.strip_suffix("live.m3u8").unwrap();
+    let (gzip, any) = ("Accept-Encoding: gzip\r\n", "If-None-Match: *\r\n");
+    for (fields, status) in [("", 200), (gzip, 200), (any, 304)] {
+        let next = last_msn(world.get(&address).await.text()) + 2;
+        let target = format!("{address}?_HLS_msn={next}&_HLS_part=0");
+        both_ways(&world, &target, fields, encoder.send(3.0), status).await;
+    }
+    let (some, outside) = ("Range: bytes=1-9\r\n", "Range: bytes=99999999-\r\n");
+    for (fields, status) in [("", 200), (some, 206), (outside, 416)] {
+        let hinted = hinted_part(world.get(&address).await.text()).to_owned();
+        both_ways(&world, &format!("{folder}{hinted}"), fields, encoder.send(1.0), status).await;
+    }
+    let next = last_msn(world.get(&address).await.text()) + 2;
+    both_ways(&world, &format!("{address}?_HLS_msn={next}"), "", async {}, 503).await;
+}
+
+async fn both_ways(
+    world: &World,
+    target: &str,
+    fields: &str,
+    meanwhile: impl Future<Output = ()>,
+    status: u16,
+) {
+    let (mut one, mut other) = (world.connect(), world.connect());
+    let kept = format!("Connection: unknown\r\n{fields}");
+    let (plain, kept, ()) = tokio::join!(
+        ask(&mut one, "GET", target, fields),
+        ask(&mut other, "GET", target, &kept),
+        meanwhile
+    );
+    let undated = |head: &str| {
+        let lines = head.split("\r\n").filter(|line| !line.starts_with("date: "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(undated(&plain.head), undated(&kept.head));
+    assert_eq!(plain.status, status, "{target}: {}", plain.head);
+    assert!(Duration::ZERO < plain.after, "it was held");
+    let dates = [&plain, &kept].map(|reply| {
+        let date = reply.field("date").expect("every answer says when it was made");
+        assert!(reply.head.ends_with(&format!("\r\ndate: {date}\r\n\r\n")), "{}", reply.head);
+        jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).unwrap().as_second()
+    });
+    assert!(dates[0].abs_diff(dates[1]) <= 1, "{dates:?}");
+    // A problem names its request.
+    if status < 400 {
+        assert_eq!(plain.body, kept.body);
+    }
+}
+
 /// A viewer who comes while the encoder starts gets the first playlist, not a 404.
 #[tokio::test(start_paused = true)]
 async fn a_starting_broadcast_is_waited_for() {

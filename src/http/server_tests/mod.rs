@@ -1,4 +1,4 @@
-//! Connections over a site of three addresses: their limits, their framing, their end.
+//! Connections over a site of few addresses: their limits, their framing, their end.
 
 mod encrypted;
 mod h2;
@@ -22,8 +22,8 @@ use super::super::site::request_id;
 use super::super::vet::{Hosts, vet};
 use super::*;
 
-/// A site with one address of each kind: `/` at once, `/big` a megabyte, `/soon` after a second,
-/// `/held` for ever.
+/// A site with one address of each kind: `/` at once, `/big` a megabyte, `/soon` after a second, with
+/// the status behind it if there is one, `/late` a megabyte after a second, `/held` for ever.
 #[derive(Debug, Default)]
 struct Stage {
     held: Arc<AtomicBool>,
@@ -51,21 +51,30 @@ impl Site for Stage {
                     Response::new(PartBody::empty())
                 }))
             }
-            "/soon" => Answer::Held(Box::pin(async {
-                sleep(Duration::from_secs(1)).await;
-                Response::new(PartBody::one(Bytes::from_static(b"ok")))
-            })),
-            "/big" => {
-                let chunk = Bytes::from(vec![7; CHUNK_BYTES]);
-                let list = PartBody::list(vec![chunk; BIG_CHUNKS].into());
-                Answer::Now(Box::new(Response::new(list)))
+            path if path.starts_with("/soon") => {
+                let mut response = Response::new(PartBody::one(Bytes::from_static(b"ok")));
+                let status = path.trim_start_matches("/soon/").parse();
+                *response.status_mut() = status.unwrap_or_default();
+                Answer::Held(Box::pin(async {
+                    sleep(Duration::from_secs(1)).await;
+                    response
+                }))
             }
+            "/big" => Answer::Now(Box::new(Response::new(big()))),
+            "/late" => Answer::Held(Box::pin(async {
+                sleep(Duration::from_secs(1)).await;
+                Response::new(big())
+            })),
             _ => {
                 let body = PartBody::one(Bytes::from_static(b"ok"));
                 Answer::Now(Box::new(Response::new(body)))
             }
         }
     }
+}
+
+fn big() -> PartBody {
+    PartBody::list(vec![Bytes::from(vec![7; CHUNK_BYTES]); BIG_CHUNKS].into())
 }
 
 /// A flag that is up while this lives.
@@ -221,10 +230,13 @@ async fn a_connection_may_rest_for_a_while() {
 /// W2: whoever takes nothing, or too little, is let go; a slow but steady reader is not.
 #[tokio::test(start_paused = true)]
 async fn slow_readers_are_let_go() {
-    for (bytes_each_second, survives) in [(0_usize, false), (1_000, false), (2_500, true)] {
+    let rates = [(0_usize, false), (1_000, false), (2_500, true)];
+    let cases = ["/big", "/late"].into_iter().flat_map(|path| rates.map(|rate| (path, rate)));
+    for (path, (bytes_each_second, survives)) in cases {
         let rig = Rig::new(Limits::default());
         let mut io = rig.connect(1024);
-        io.write_all(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        io.write_all(request.as_bytes()).await.unwrap();
         let mut buf = vec![0; bytes_each_second.max(1)];
         for _ in 0..60 {
             sleep(Duration::from_secs(1)).await;
@@ -233,7 +245,7 @@ async fn slow_readers_are_let_go() {
             }
         }
         let closed = rig.door.setting.tracker.is_empty();
-        assert_eq!(!closed, survives, "{bytes_each_second} bytes a second");
+        assert_eq!(!closed, survives, "{bytes_each_second} bytes a second of {path}");
     }
 }
 

@@ -9,6 +9,8 @@ use super::super::super::watchdog::Protocol;
 use super::*;
 
 const SOON: &str = "GET /soon HTTP/1.1\r\nHost: x\r\n\r\n";
+const LATE: &str = "GET /late HTTP/1.1\r\nHost: x\r\n\r\n";
+const BIG_BYTES: usize = BIG_CHUNKS * CHUNK_BYTES;
 
 /// The head and body of the next answer, which ends with `ok`.
 async fn hear(io: &mut DuplexStream) -> String {
@@ -88,7 +90,7 @@ async fn a_broken_connection_is_no_goodbye() {
         };
         let (ended, ()) = tokio::join!(conn::serve(line, &rig.door.setting, &rig.stop), asking);
         match ended {
-            Ended::Unreadable(err) => {
+            Ended::Lost(err) => {
                 assert!(breaks && err.kind() == io::ErrorKind::ConnectionReset, "{err}");
             }
             Ended::Done => assert!(!breaks, "taken for a goodbye"),
@@ -169,6 +171,32 @@ async fn a_held_answer_is_framed_as_its_request_asks() {
     }
 }
 
+/// Whatever its status, it is to the byte what the library writes where it may not forget the
+/// request, as with a connection option that nobody knows.
+#[tokio::test(start_paused = true)]
+async fn a_held_answer_is_what_the_library_would_write() {
+    let rig = Rig::new(Limits::default());
+    for status in [200, 204, 206, 304, 404, 410, 416, 503] {
+        let head = format!("GET /soon/{status} HTTP/1.1\r\nHost: x\r\n");
+        let mut plain = rig.open(&format!("{head}\r\n")).await;
+        let mut kept = rig.open(&format!("{head}Connection: unknown\r\n\r\n")).await;
+        sleep(Duration::from_secs(2)).await;
+        let mut said = [String::new(), String::new()];
+        for (io, said) in [&mut plain, &mut kept].into_iter().zip(&mut said) {
+            let mut bytes = Vec::with_capacity(4 * 1024);
+            io.read_buf(&mut bytes).await.unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            let (before, date) = text.split_once("\r\ndate: ").expect("a date");
+            let (date, after) = date.split_once(" GMT").expect("a date in Greenwich");
+            assert_eq!(date.len(), "Sun, 06 Nov 1994 08:49:37".len(), "{text}");
+            *said = format!("{before}{after}");
+        }
+        let [plain, kept] = said;
+        assert!(plain.starts_with(&format!("HTTP/1.1 {status} ")), "{plain}");
+        assert_eq!(plain, kept);
+    }
+}
+
 /// D35: what is held when the server stops is answered, and is the last.
 #[tokio::test(start_paused = true)]
 async fn a_held_request_is_answered_after_the_stop() {
@@ -182,4 +210,55 @@ async fn a_held_request_is_answered_after_the_stop() {
     assert!(said.contains("connection: close\r\n"), "{said}");
     assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
     rig.until_all_ended().await;
+}
+
+/// A held answer that the peer takes bit by bit is whole, counted, and followed by the next one.
+#[tokio::test(start_paused = true)]
+async fn a_held_answer_waits_for_its_reader() {
+    let rig = Rig::new(Limits::default());
+    let mut io = rig.connect(1024);
+    io.write_all([LATE, GET].concat().as_bytes()).await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(rig.door.setting.site.asked.lock().unwrap().len(), 1, "one after the other");
+    let mut said = Vec::new();
+    while !said.ends_with(b"\r\n\r\nok") {
+        assert_ne!(io.read_buf(&mut said).await.unwrap(), 0, "closed too early");
+    }
+    let body = said.iter().position(|&byte| byte == 7).unwrap();
+    let (head, rest) = (&said[..body], &said[body + BIG_BYTES..]);
+    let length = format!("content-length: {BIG_BYTES}\r\n");
+    assert!(String::from_utf8_lossy(head).contains(&length), "{head:?}");
+    assert!(said[body..body + BIG_BYTES].iter().all(|&byte| byte == 7));
+    assert!(rest.starts_with(b"HTTP/1.1 200 OK\r\n"), "{rest:?}");
+    assert_eq!(rig.door.setting.metrics.body_bytes(), u64::try_from(BIG_BYTES + 2).unwrap());
+    assert_eq!(closes_after(&mut io).await, 75, "and then it rests");
+}
+
+/// D35: a held answer that is on its way when the server stops still comes whole, and is the last.
+#[tokio::test(start_paused = true)]
+async fn a_held_answer_on_its_way_is_finished_after_the_stop() {
+    let rig = Rig::new(Limits::default());
+    let mut io = rig.connect(1024);
+    io.write_all([LATE, GET].concat().as_bytes()).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    rig.stop.cancel();
+    sleep(Duration::from_secs(2)).await;
+    let mut said = Vec::new();
+    io.read_to_end(&mut said).await.unwrap();
+    let body = said.iter().position(|&byte| byte == 7).unwrap();
+    assert_eq!(said.len(), body + BIG_BYTES, "nothing after it");
+    rig.until_all_ended().await;
+}
+
+/// A viewer who leaves in the middle of a held answer leaves nothing behind.
+#[tokio::test(start_paused = true)]
+async fn a_viewer_may_leave_a_held_answer() {
+    let rig = Rig::new(Limits::default());
+    let mut io = rig.connect(1024);
+    io.write_all(LATE.as_bytes()).await.unwrap();
+    io.read_exact(&mut [0; 2000]).await.unwrap();
+    drop(io);
+    sleep(Duration::from_millis(1)).await;
+    assert!(rig.door.setting.tracker.is_empty());
+    assert_eq!(rig.door.setting.metrics.connections(), 0);
 }
