@@ -67,6 +67,14 @@ impl Shown {
         }
     }
 
+    /// All that a wait for a whole segment hangs on.
+    pub(super) fn whole(&self) -> Option<(bool, Option<(MediaSeq, u32)>)> {
+        match self {
+            Self::Current(published) => Some((published.ended, published.edge.closed)),
+            Self::Nothing | Self::Withdrawn => None,
+        }
+    }
+
     /// Whether nothing more is to be waited for before a part of this number is looked up.
     pub(super) fn has_passed(&self, part: u64) -> bool {
         match self {

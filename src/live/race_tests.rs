@@ -67,6 +67,20 @@ async fn reload(rendition: Arc<Rendition>) -> Vec<Arc<Published>> {
     versions
 }
 
+/// Reloads for whole segments alone, as players without parts do; the versions it got.
+async fn reload_whole(rendition: Arc<Rendition>) -> Vec<Arc<Published>> {
+    let mut versions = Vec::from_iter(rendition.first_published().await);
+    while let Some(last) = versions.last().filter(|last| !last.ended) {
+        let msn = last.edge.closed.map_or(last.last_msn, |(closed, _)| closed.next());
+        versions.push(match rendition.wait_for(Want { msn, part: None }) {
+            Wait::Ready(next) => next,
+            Wait::Later(coming) => coming.arrive().await.expect("the broadcast has parts"),
+            Wait::Refused(why) => panic!("{why:?}"),
+        });
+    }
+    versions
+}
+
 /// Asks for every part once the one before it is there; how many there were.
 async fn fetch(rendition: Arc<Rendition>) -> u64 {
     rendition.first_published().await;
@@ -82,11 +96,14 @@ async fn fetch(rendition: Arc<Rendition>) -> u64 {
     0
 }
 
-/// One who reloads and one who fetches, each on a thread.
-fn viewers(rendition: &Arc<Rendition>) -> (JoinHandle<Vec<Arc<Published>>>, JoinHandle<u64>) {
-    let [player, eager] = [(); 2].map(|()| rendition.clone());
+type Reloading = JoinHandle<Vec<Arc<Published>>>;
+
+/// Two who reload, for parts and for segments, and one who fetches, each on a thread.
+fn viewers(rendition: &Arc<Rendition>) -> ([Reloading; 2], JoinHandle<u64>) {
+    let [player, plain, eager] = [(); 3].map(|()| rendition.clone());
     let player = thread::spawn(move || block_on(reload(player)));
-    (player, thread::spawn(move || block_on(fetch(eager))))
+    let plain = thread::spawn(move || block_on(reload_whole(plain)));
+    ([player, plain], thread::spawn(move || block_on(fetch(eager))))
 }
 
 /// X8: a reload that waits gets the next version, a hinted part is answered once it is whole, and
@@ -95,12 +112,14 @@ fn viewers(rendition: &Arc<Rendition>) -> (JoinHandle<Vec<Arc<Published>>>, Join
 fn no_viewer_waits_for_what_is_there() {
     race(ORDERS, || {
         let (metrics, rendition) = rendition();
-        let (player, eager) = viewers(&rendition);
+        let (players, eager) = viewers(&rendition);
         publish(&rendition);
         assert_eq!(eager.join().unwrap(), metrics.parts.get());
-        let versions = player.join().unwrap();
-        assert!(versions.is_sorted_by(|one, next| one.version < next.version));
-        assert!(versions.last().is_some_and(|last| last.ended));
+        for player in players {
+            let versions = player.join().unwrap();
+            assert!(versions.is_sorted_by(|one, next| one.version < next.version));
+            assert!(versions.last().is_some_and(|last| last.ended));
+        }
     });
 }
 
@@ -109,9 +128,9 @@ fn no_viewer_waits_for_what_is_there() {
 fn an_end_without_a_part_holds_nobody() {
     race(ORDERS, || {
         let (_, rendition) = rendition();
-        let (player, eager) = viewers(&rendition);
+        let (players, eager) = viewers(&rendition);
         rendition.end(EndReason::Lost, now(), None);
         assert_eq!(eager.join().unwrap(), 0);
-        assert!(player.join().unwrap().is_empty());
+        assert!(players.into_iter().all(|player| player.join().unwrap().is_empty()));
     });
 }

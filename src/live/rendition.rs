@@ -45,6 +45,9 @@ pub struct Rendition {
     started: Now,
     window: Arc<RwLock<Window>>,
     pub(super) shown: watch::Sender<Shown>,
+    /// Told after `shown`, and only where a segment became whole or nothing more will come: who
+    /// waits for a segment is not woken for each of its parts.
+    whole: watch::Sender<()>,
     status: Mutex<Status>,
     multivariants: Mutex<Vec<Multivariant>>,
     metrics: Metrics,
@@ -80,6 +83,7 @@ impl Rendition {
             started,
             window: Arc::new(RwLock::new(window)),
             shown: watch::Sender::new(Shown::Nothing),
+            whole: watch::Sender::new(()),
             status: Mutex::new(Status {
                 state: RenditionState::Starting,
                 version: 0,
@@ -132,7 +136,11 @@ impl Rendition {
         match self.shown.borrow().judge(want) {
             Judged::Answer(published) => Wait::Ready(Arc::clone(published)),
             Judged::Refuse(refusal) => Wait::Refused(refusal),
-            Judged::Hold => Wait::Later(ComingVersion { news: self.shown.subscribe(), want }),
+            Judged::Hold => Wait::Later(ComingVersion {
+                news: self.shown.subscribe(),
+                whole: want.part.is_none().then(|| self.whole.subscribe()),
+                want,
+            }),
         }
     }
 
@@ -207,7 +215,11 @@ impl Rendition {
                 status.state = RenditionState::Live;
             }
         }
-        self.shown.send_replace(Shown::Current(Arc::new(published)));
+        let shown = Shown::Current(Arc::new(published));
+        let whole = shown.whole();
+        if self.shown.send_replace(shown).whole() != whole {
+            self.whole.send_replace(());
+        }
     }
 
     /// Nothing follows: the final playlist, or none where nothing was ever listed.
@@ -245,9 +257,12 @@ impl Rendition {
 
     /// The playlist is no longer served; media still is.
     pub(super) fn withdraw(&self) {
-        self.shown.send_if_modified(|shown| {
+        let is_news = self.shown.send_if_modified(|shown| {
             !matches!(std::mem::replace(shown, Shown::Withdrawn), Shown::Withdrawn)
         });
+        if is_news {
+            self.whole.send_replace(());
+        }
     }
 
     pub(super) fn limit_span(&self, span: Duration, now: MonoTime) {

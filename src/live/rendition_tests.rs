@@ -1,3 +1,7 @@
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
 use tokio::time::{Duration, timeout};
 
 use super::super::stage_tests::{Stage, text};
@@ -45,6 +49,40 @@ async fn all_waiters_get_one_version() {
     assert_eq!(versions[0].version, now.version + 1);
     assert!(text(&versions[0]).starts_with("#EXTM3U\n"));
     assert!(matches!(rendition.wait_for(next(&now)), Wait::Ready(_)));
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Thousands may wait for a whole segment: its parts do not wake them.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_segment_sleeps_through_its_parts() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    let now = rendition.published().unwrap();
+    let want = Want { msn: now.last_msn, part: None };
+    let mut waiting = pin!(held(rendition.wait_for(want)).arrive());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut cx = Context::from_waker(&waker);
+    assert!(waiting.as_mut().poll(&mut cx).is_pending());
+    while wakes.0.load(Ordering::Relaxed) == 0 {
+        encoder.run(100).await;
+    }
+    let Poll::Ready(Some(version)) = waiting.as_mut().poll(&mut cx) else {
+        panic!("woken for nothing");
+    };
+    assert_eq!(version.edge.closed.map(|(msn, _)| msn), Some(now.last_msn));
+    assert!(now.version + 2 < version.version, "parts came meanwhile");
 }
 
 // H93, H94, H95, H97: past the end, too far ahead and long gone are told by the newest version.

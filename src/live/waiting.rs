@@ -31,16 +31,24 @@ pub enum WaitRefusal {
 #[derive(Debug)]
 pub struct ComingVersion {
     pub(super) news: watch::Receiver<Shown>,
+    /// Where the wait is for a whole segment: news of those alone.
+    pub(super) whole: Option<watch::Receiver<()>>,
     pub(super) want: Want,
 }
 
 impl ComingVersion {
     /// Waits for it; `None`: the broadcast ended without a part. Cancel-safe.
     pub async fn arrive(mut self) -> Option<Arc<Published>> {
-        let over = |shown: &Shown| !matches!(shown.judge(self.want), Judged::Hold);
-        match self.news.wait_for(over).await.ok()?.judge(self.want) {
-            Judged::Answer(published) => Some(Arc::clone(published)),
-            Judged::Hold | Judged::Refuse(_) => None,
+        loop {
+            match self.news.borrow_and_update().judge(self.want) {
+                Judged::Answer(published) => return Some(Arc::clone(published)),
+                Judged::Refuse(_) => return None,
+                Judged::Hold => {}
+            }
+            match &mut self.whole {
+                Some(whole) => whole.changed().await.ok()?,
+                None => self.news.changed().await.ok()?,
+            }
         }
     }
 }
