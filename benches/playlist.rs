@@ -75,6 +75,7 @@ impl Broadcast {
 
     fn apply(&mut self, cut: Cut) {
         self.window.apply(cut, self.now());
+        self.window.note_version();
     }
 
     /// Both forms of the newest version, as the packager makes them.

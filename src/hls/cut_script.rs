@@ -148,5 +148,6 @@ impl Script {
 
     fn apply(&mut self, cut: Cut) {
         self.window.apply(cut, self.now);
+        self.window.note_version();
     }
 }

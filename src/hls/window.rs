@@ -47,7 +47,7 @@ pub struct Window {
     discontinuity_sequence: u64,
     /// All whole segments with media, those that have left included.
     flow: Flow,
-    /// The longest version of the playlist so far.
+    /// The longest version of the playlist that went out so far, with the parts at its end.
     longest: MediaTime,
     ended: bool,
 }
@@ -138,6 +138,11 @@ impl Window {
             Cut::Part(part) => self.push_part(part, now),
             Cut::Close { duration } => self.close(duration, now),
         }
+    }
+
+    /// What is listed now goes out as a version of the playlist.
+    pub fn note_version(&mut self) {
+        self.longest = self.longest.max(self.end() - self.listed_start());
     }
 
     /// No cut follows. An open segment without a part was never listed and goes.
@@ -370,7 +375,6 @@ impl Window {
         let before = segment.text.len();
         segment.text.close(&segment.start, duration);
         self.text_bytes += segment.text.len() - before;
-        self.longest = self.longest.max(segment.ends_at - self.listed_start());
         self.unlist_old_parts(now);
         self.trim(now);
     }
@@ -393,9 +397,10 @@ impl Window {
         }
     }
 
-    /// Slides the playlist over what is longer than the span, then frees bytes above the limit.
+    /// Slides the playlist until it is as near to the span as whole segments allow, then frees
+    /// bytes above the limit.
     fn trim(&mut self, now: MonoTime) {
-        while self.remaining_without_first().is_some_and(|rest| rest >= self.span_now) {
+        while self.is_nearer_without_first() {
             self.unlist_first(now);
         }
         self.expire(now);
@@ -411,6 +416,13 @@ impl Window {
             }
             self.evict();
         }
+    }
+
+    /// Whether the playlist may lose its first segment and is nearer to the span without it.
+    /// Segments that end a frame early must not cost a whole one more.
+    fn is_nearer_without_first(&self) -> bool {
+        let rest = self.remaining_without_first();
+        rest.is_some_and(|rest| rest.saturating_add(self.duration()) > self.span_now * 2)
     }
 
     /// How much the playlist would list without its first segment, if it may lose it.

@@ -28,6 +28,15 @@ fn a_short_window_keeps_six_segments_and_three_targets() {
     assert_eq!((script.window.segment_count(), script.window.duration()), (12, secs(6)));
 }
 
+// Of segments that end a frame early no window lists one more, nor is anything kept for it.
+#[test]
+fn the_playlist_is_as_long_as_whole_segments_come_near_to_its_span() {
+    let script = Script::new(12).run(&"I p p p p p p p217 / ".repeat(20));
+    assert_eq!(script.window.duration(), Duration::from_millis(11_802));
+    let script = Script::new(17).run(&"S ".repeat(20));
+    assert_eq!(script.window.duration(), secs(18), "not shorter where both are as near");
+}
+
 // H34: a break that leaves the playlist is counted, and no other.
 #[test]
 fn a_dropped_discontinuity_is_counted() {

@@ -192,7 +192,7 @@ impl Rendition {
         self.window().duration()
     }
 
-    /// Takes what the segmenter cut; nobody sees it in a playlist before [`Self::publish`].
+    /// Takes what the segmenter cut: one version, which nobody sees before [`Self::publish`].
     /// Answers whether the window still keeps to its limit.
     #[must_use]
     pub(super) fn apply(&self, cuts: &mut Vec<Cut>, now: MonoTime) -> bool {
@@ -201,6 +201,7 @@ impl Rendition {
             self.count(&cut);
             window.apply(cut, now);
         }
+        window.note_version();
         !window.is_over_budget()
     }
 

@@ -143,6 +143,7 @@ impl Broadcast {
             self.read(&cut);
             self.window.apply(cut, now);
         }
+        self.window.note_version();
         assert!(self.read <= self.pushed, "{} samples of {} frames", self.read, self.pushed);
         if self.window.edge().last_msn().is_some() {
             self.judge_playlist();

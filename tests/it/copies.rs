@@ -60,6 +60,7 @@ impl Costs {
             self.note(&road.frames, &road.cuts);
             road.frames.clear();
             road.cuts.drain(..).for_each(|cut| window.apply(cut, now));
+            window.note_version();
         }
     }
 
