@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::admit::admit;
 use super::context::Context;
 use super::handshake::{Handshake, Progress};
+use super::inbox::Inbox;
 use super::low_water::{Appetite, LowWater};
 use super::metrics::{Reached, Slowed};
 use super::outbox::Outbox;
@@ -83,7 +84,7 @@ where
         low_water,
         appetite: Appetite::default(),
         outbox,
-        input,
+        inbox: Inbox::new(input),
         wire: Wire::new(&context.limits),
         session,
         publishing: None,
@@ -153,7 +154,7 @@ struct Conn<'a, S> {
     low_water: LowWater,
     appetite: Appetite,
     outbox: Outbox<WriteHalf<S>>,
-    input: BytesMut,
+    inbox: Inbox,
     wire: Wire,
     session: Session,
     publishing: Option<Publishing>,
@@ -210,13 +211,13 @@ where
         self.set_timer();
         let publishing = self.publishing.is_some();
         let paused = self.is_paused();
-        self.input.reserve(if publishing { READ_BYTES } else { READ_BYTES_SMALL });
+        let bytes_max = if publishing { READ_BYTES } else { READ_BYTES_SMALL };
         tokio::select! {
             biased;
             () = stop.cancelled(), if !publishing && self.leaving_until.is_none() => Wake::Stop,
             sent = self.outbox.send_some(), if !self.outbox.is_empty() => Wake::Sent(sent),
             () = &mut self.timer, if self.timer_at.is_some() => Wake::Time,
-            read = self.reader.read_buf(&mut self.input), if !paused => Wake::Read(read),
+            read = self.inbox.read(&mut self.reader, bytes_max), if !paused => Wake::Read(read),
         }
     }
 
@@ -278,7 +279,7 @@ where
         while !self.is_paused() {
             if let Some(event) = self.session.next_event() {
                 self.handle_event(event, now).await?;
-            } else if let Some(message) = next(&mut self.wire, &mut self.input)? {
+            } else if let Some(message) = next(&mut self.wire, self.inbox.bytes())? {
                 self.session.handle_message(message, now.mono)?;
             } else {
                 break;

@@ -11,6 +11,7 @@ mod conn;
 mod context;
 mod guesses;
 mod handshake;
+mod inbox;
 mod logbook;
 mod low_water;
 mod metrics;
