@@ -298,7 +298,8 @@ where
         match event {
             Event::PublishAsked(asked) => {
                 // Nothing is read while the answer is found, so nothing piles up either.
-                let publishing = admit(asked, self.peer, now, self.context).await?;
+                // It is boxed: it passes once, and is larger than all the rest.
+                let publishing = Box::pin(admit(asked, self.peer, now, self.context)).await?;
                 tracing::info!(
                     channel = %publishing.channel(),
                     key = %publishing.key(),
@@ -422,7 +423,7 @@ where
 
     /// Ends the publication, tells the peer, and closes so that it can read what it was told:
     /// closing with unread bytes would make the kernel throw the text away.
-    async fn close(mut self, cause: Cause) -> Ended {
+    async fn close(&mut self, cause: Cause) -> Ended {
         self.low_water.set(1);
         let now = self.context.clock.now().mono;
         let left = matches!(cause, Cause::Left | Cause::Broken(_) | Cause::PublishTimeout);

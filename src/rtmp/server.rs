@@ -183,7 +183,9 @@ impl Shared {
         match hands {
             // What lies in the socket is encrypted, so its length says nothing.
             Ok(Ok(stream)) => {
-                conn::serve(stream, LowWater::default(), peer, &self.context, stop).await
+                let serving = conn::serve(stream, LowWater::default(), peer, &self.context, stop);
+                // Boxed: a connection without encryption would hold the room for it.
+                Box::pin(serving).await
             }
             Ok(Err(_)) => door(Cause::TlsFailed),
             Err(_) => door(Cause::TlsTimeout),
