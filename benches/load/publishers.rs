@@ -19,7 +19,7 @@ const LATE: Duration = Duration::from_millis(20);
 /// Between two publishers that connect.
 const STAGGER: Duration = Duration::from_millis(25);
 
-/// When each message of one broadcast had left.
+/// When each message of one broadcast was about to leave.
 #[derive(Debug)]
 pub(crate) struct Sent {
     clock: Arc<dyn Clock>,
@@ -41,7 +41,7 @@ impl Sent {
         }
     }
 
-    /// When the last byte of this message had been given to the socket.
+    /// When this message began to be given to the socket.
     pub(crate) fn at(&self, number: u32) -> Option<MonoTime> {
         let nanos = self.slot(number)?.load(Ordering::Acquire);
         (nanos != 0).then(|| MonoTime::from_start(Duration::from_nanos(nanos)))
@@ -120,8 +120,9 @@ async fn publish(
     Ok(punctuality)
 }
 
-/// Sends one broadcast from its beginning until `stop`. `note` hears of each message that has left:
-/// its number, and whether it was late.
+/// Sends one broadcast from its beginning until `stop`. `note` hears of each message that is about
+/// to leave, its number, and whether it is late: once it has left, a server that wakes at once may
+/// keep this thread from its clock.
 pub(crate) async fn send(
     link: &mut Link,
     clip: &Clip,
@@ -144,8 +145,9 @@ pub(crate) async fn send(
             Piece::Key | Piece::Inter => MediaKind::Video,
             Piece::Audio => MediaKind::Audio,
         };
-        link.write(kind, timestamp, clip.body(piece, number)).await?;
+        let body = clip.body(piece, number);
         note(number, is_late);
+        link.write(kind, timestamp, body).await?;
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ struct Got {
     fetched: MonoTime,
 }
 
-/// Lengths of time since a frame had been given to the publisher's socket.
+/// Lengths of time since a frame was about to be given to the publisher's socket.
 #[derive(Debug, Default)]
 pub(crate) struct Ages {
     /// From the last frame of a part to the part being listed.
