@@ -109,7 +109,7 @@ async fn run(soak: &Soak) -> anyhow::Result<Vec<String>> {
     let clip = Arc::new(Clip::new(soak.kilobits * 1_000));
     let churn = Churn::start(&server.targets, &clip, &clock, soak.seed);
     let offset = Arc::new(Offset::new());
-    let crowd = gather(soak, &server, &clock, &offset);
+    let crowd = gather(soak, &server, &clock, &offset)?;
 
     let mut samples = Samples::new(Duration::from_secs(soak.minutes * 60));
     let judge = Judge::start(server.http, soak.publishers);
@@ -150,8 +150,13 @@ async fn run(soak: &Soak) -> anyhow::Result<Vec<String>> {
 }
 
 /// Players of both kinds on every stream, who come back whenever a broadcast has ended.
-fn gather(soak: &Soak, server: &Server, clock: &Arc<dyn Clock>, offset: &Arc<Offset>) -> Crowd {
-    let mut crowd = Crowd::new(Arc::clone(clock));
+fn gather(
+    soak: &Soak,
+    server: &Server,
+    clock: &Arc<dyn Clock>,
+    offset: &Arc<Offset>,
+) -> anyhow::Result<Crowd> {
+    let mut crowd = Crowd::new(Arc::clone(clock))?;
     for number in 0..soak.publishers {
         for (conduct, viewers) in [(Conduct::LowLatency, LOW_LATENCY), (Conduct::Plain, PLAIN)] {
             let plan = Plan {
@@ -166,7 +171,7 @@ fn gather(soak: &Soak, server: &Server, clock: &Arc<dyn Clock>, offset: &Arc<Off
             crowd.send(&plan, Some(offset.clone()));
         }
     }
-    crowd
+    Ok(crowd)
 }
 
 fn render(counts: &Counts) -> String {

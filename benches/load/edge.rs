@@ -26,7 +26,7 @@ pub(crate) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Resul
     let stamps = publishers.sent.first().map(Stamps::new);
     let stamps = stamps.ok_or_else(|| anyhow::anyhow!("one publisher"))?;
     let plan = plan(server.http, "/c0/index.m3u8", bench.load.edge, Conduct::LowLatency);
-    let mut crowd = Crowd::new(Arc::clone(&bench.clock));
+    let mut crowd = Crowd::new(Arc::clone(&bench.clock))?;
     crowd.send(&Plan { arrival: ARRIVAL, ..plan }, Some(stamps.clone()));
     sleep(ARRIVED).await;
     let (before, from) = (crowd.counts(), bench.clock.now().mono);
@@ -40,6 +40,8 @@ pub(crate) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Resul
     report.ours("edge: Mbit/s", to_f64(counts.bytes) * 8.0 / 1e6 / cost.elapsed, "");
     report.ours("edge: CPU of the server, s per second", cost.per_second(), "");
     report.ours("edge: CPU per 1,000 requests, ms", cost.cpu * 1e6 / requests, "");
+    let each = cost.bench_cpu * 1e6 / requests;
+    report.ours("edge: CPU of the bench itself for one request, us", each, "");
     report_ages("edge", &mut stamps.ages(from), report);
     report.ours("edge: stalls", to_f64(counts.stalls), "0");
     report.ours("edge: failed requests", to_f64(counts.failures), "0");

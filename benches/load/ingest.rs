@@ -42,7 +42,7 @@ pub(crate) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Resul
     report.ours("... neither: frames on their way, and the rest, KiB", rest, "<= 195 and a GOP");
 
     progress("ghostlight: low-latency players");
-    low_latency(bench, &server, &publishers, ingest, report).await;
+    low_latency(bench, &server, &publishers, ingest, report).await?;
     let late = late_percent(publishers.finish().await?);
     let nginx = theirs.map(|(_, punctuality)| late_percent(punctuality));
     report.both("bench itself: messages sent 20 ms late, %", late, nginx, "0: else too busy");
@@ -63,8 +63,8 @@ async fn low_latency(
     publishers: &Publishers,
     ingest: Cost,
     report: &mut Report,
-) {
-    let mut crowd = Crowd::new(Arc::clone(&bench.clock));
+) -> anyhow::Result<()> {
+    let mut crowd = Crowd::new(Arc::clone(&bench.clock))?;
     let from = bench.clock.now().mono;
     let streams = WATCHED_STREAMS.min(publishers.sent.len()).min(bench.load.players);
     let mut witnesses = Vec::new();
@@ -88,6 +88,7 @@ async fn low_latency(
     report_ages("low latency", &mut ages, report);
     report.ours("low latency: stalls", to_f64(counts.stalls), "0");
     report.ours("low latency: failed requests", to_f64(counts.failures + counts.stale), "0");
+    Ok(())
 }
 
 /// How old media was, for players that are named `who`.

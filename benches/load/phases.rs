@@ -88,6 +88,8 @@ pub(crate) async fn run(load: &Load) -> Report {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) cpu: f64,
+    /// What the bench's own process used meanwhile.
+    pub(crate) bench_cpu: f64,
     pub(crate) elapsed: f64,
     pub(crate) memory_bytes: u64,
 }
@@ -100,11 +102,12 @@ impl Cost {
 
 /// Lets something pass and says what the server used meanwhile.
 pub(crate) async fn measure<T>(server: &Server, what: impl Future<Output = T>) -> (Cost, T) {
-    let (before, start) = (server.usage(), Instant::now());
+    let (before, bench_before, start) = (server.usage(), Server::bench_cpu(), Instant::now());
     let done = what.await;
     let Usage { cpu, memory_bytes } = server.usage();
     let cpu = cpu.saturating_sub(before.cpu).as_secs_f64();
-    (Cost { cpu, elapsed: start.elapsed().as_secs_f64(), memory_bytes }, done)
+    let bench_cpu = Server::bench_cpu().saturating_sub(bench_before).as_secs_f64();
+    (Cost { cpu, bench_cpu, elapsed: start.elapsed().as_secs_f64(), memory_bytes }, done)
 }
 
 /// A server with publishers on its first channels, once playlists are there.

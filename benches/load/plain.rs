@@ -47,7 +47,7 @@ async fn watch(bench: &Bench<'_>, server: &Server, entry: &str) -> anyhow::Resul
     let publishers = publish(bench, server, 1, &bench.clip).await?;
     let plan = plan(server.http, entry, bench.load.plain, Conduct::Plain);
     find(&plan).await?;
-    let mut crowd = Crowd::new(Arc::clone(&bench.clock));
+    let mut crowd = Crowd::new(Arc::clone(&bench.clock))?;
     crowd.send(&Plan { arrival: ARRIVAL, ..plan }, None);
     sleep(ARRIVED).await;
     let before = crowd.counts();

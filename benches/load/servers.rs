@@ -148,14 +148,13 @@ impl Server {
 
     /// What the process and its children have used.
     pub(crate) fn usage(&self) -> Usage {
-        let (mut ticks, mut pages) = (0_u64, 0);
+        let (mut cpu, mut pages) = (Duration::ZERO, 0);
         for stat in self.stats() {
             // Own time, and that of children that have ended.
-            ticks += stat.fields(11..=14);
+            cpu += ticks(stat.fields(11..=14));
             pages += stat.fields(21..=21);
         }
-        let ticks = u32::try_from(ticks).unwrap_or(u32::MAX);
-        Usage { cpu: TICK * ticks, memory_bytes: pages * PAGE_BYTES }
+        Usage { cpu, memory_bytes: pages * PAGE_BYTES }
     }
 
     /// What the process itself holds, without children.
@@ -170,6 +169,12 @@ impl Server {
         let descriptors = u32::try_from(fs::read_dir(folder.join("fd"))?.count());
         let descriptors = descriptors.unwrap_or(u32::MAX);
         Ok(Held { resident_kib: number("RssAnon:")?, threads: number("Threads:")?, descriptors })
+    }
+
+    /// What this process has used so far.
+    pub(crate) fn bench_cpu() -> Duration {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        Stat::parse(&stat).map_or(Duration::ZERO, |stat| ticks(stat.fields(11..=12)))
     }
 
     /// What our own server says of itself under this name.
@@ -229,6 +234,10 @@ impl Stat {
     fn fields(&self, range: std::ops::RangeInclusive<usize>) -> u64 {
         range.map(|field| self.text(field).parse::<u64>().unwrap_or(0)).sum()
     }
+}
+
+fn ticks(number: u64) -> Duration {
+    TICK * u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn is_root(meta: &fs::Metadata) -> bool {

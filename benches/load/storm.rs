@@ -38,7 +38,7 @@ pub(crate) async fn run(bench: &Bench<'_>, report: &mut Report) -> anyhow::Resul
     let server = Server::ghostlight_with(streams + SPARE, closing)?;
     let publishers = publish(bench, &server, streams, &bench.clip).await?;
 
-    let mut crowd = Crowd::new(Arc::clone(&bench.clock));
+    let mut crowd = Crowd::new(Arc::clone(&bench.clock))?;
     let mut witnesses = Vec::new();
     for (number, sent) in publishers.sent.iter().enumerate() {
         let stamps = Stamps::new(sent);

@@ -154,7 +154,7 @@ impl Outcome {
 pub async fn run(args: &LoadArgs, stop: CancellationToken) -> anyhow::Result<Outcome> {
     check_descriptors(args.viewers)?;
     let (plan, _) = find(args).await?;
-    let mut crowd = Crowd::new(Arc::new(SystemClock::new()));
+    let mut crowd = Crowd::new(Arc::new(SystemClock::new()))?;
     crowd.send(&plan, None);
     let table = Table::new(HEAD.to_owned());
     let start = Instant::now();

@@ -7,15 +7,23 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Longest body that is kept; what is only counted may be of any length.
 const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A whole answer.
+/// A whole answer. Its body lies where `B` says: with the answer, or where it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answer<B = Vec<u8>> {
     pub status: u16,
     /// Empty where it was not asked for.
-    pub body: Vec<u8>,
+    pub body: B,
     pub body_bytes: usize,
     /// Whether the connection serves for another request.
     pub(super) reusable: bool,
+}
+
+impl Answer<&[u8]> {
+    /// The answer with a body of its own.
+    pub(super) fn to_owned(&self) -> Answer {
+        let Self { status, body, body_bytes, reusable } = *self;
+        Answer { status, body: body.to_vec(), body_bytes, reusable }
+    }
 }
 
 /// Why an answer is none that can be read.
@@ -36,89 +44,135 @@ pub enum AnswerError {
 }
 
 /// Makes one answer of the bytes as they come (RFC 9112, section 2.1): head, then a body whose
-/// length the head says.
+/// length the head says. What comes in one piece is read where it lies.
 #[derive(Debug)]
 pub(super) struct Reader {
     body: Body,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Head(Vec<u8>),
-    Body { answer: Answer, missing: usize },
+    /// The beginning of a head, or of a body.
+    kept: Vec<u8>,
+    head: Option<Head>,
+    /// Of the body.
+    missing: usize,
 }
 
 impl Reader {
     pub(super) fn new(body: Body) -> Self {
-        Self { body, state: State::Head(Vec::new()) }
+        Self { body, kept: Vec::new(), head: None, missing: 0 }
     }
 
     /// Takes what arrived; the answer once it is whole.
-    pub(super) fn handle_bytes(&mut self, bytes: &[u8]) -> Result<Option<Answer>, AnswerError> {
-        match &mut self.state {
-            State::Head(head) => {
-                // The empty line may have begun in what came before.
-                let from = head.len().saturating_sub(3);
-                head.extend_from_slice(bytes);
-                let behind = head.get(from..).unwrap_or_default();
-                let Some(at) = behind.windows(4).position(|window| window == b"\r\n\r\n") else {
-                    let short = head.len() <= HEAD_BYTES_MAX;
-                    return if short { Ok(None) } else { Err(AnswerError::HeadTooLong) };
-                };
-                let read = std::mem::take(head);
-                let (head, rest) = read.split_at(from + at + 4);
-                let (answer, missing) = parse_head(head)?;
-                if self.body == Body::Keep && missing > KEPT_BYTES_MAX {
-                    return Err(AnswerError::TooLong);
-                }
-                self.state = State::Body { answer, missing };
-                self.handle_body(rest)
-            }
-            State::Body { .. } => self.handle_body(bytes),
+    pub(super) fn handle_bytes<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<Answer<&'a [u8]>>, AnswerError> {
+        let Some(head) = self.head else { return self.handle_head(bytes) };
+        self.missing = self.missing.checked_sub(bytes.len()).ok_or(AnswerError::Surplus)?;
+        if self.body == Body::Keep {
+            self.kept.extend_from_slice(bytes);
         }
+        Ok((self.missing == 0).then(|| head.with(&self.kept)))
     }
 
-    fn handle_body(&mut self, bytes: &[u8]) -> Result<Option<Answer>, AnswerError> {
-        let State::Body { answer, missing } = &mut self.state else { return Ok(None) };
-        *missing = missing.checked_sub(bytes.len()).ok_or(AnswerError::Surplus)?;
-        if self.body == Body::Keep {
-            answer.body.reserve_exact(bytes.len() + *missing);
-            answer.body.extend_from_slice(bytes);
+    fn handle_head<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+    ) -> Result<Option<Answer<&'a [u8]>>, AnswerError> {
+        let before = self.kept.len();
+        if before > 0 {
+            self.kept.extend_from_slice(bytes);
         }
-        if *missing > 0 {
-            return Ok(None);
+        let read = if before > 0 { &self.kept } else { bytes };
+        // The empty line may have begun in what came before.
+        let from = before.saturating_sub(3);
+        let behind = read.get(from..).unwrap_or_default();
+        let Some(end) = end_of_head(behind) else {
+            let short = read.len() <= HEAD_BYTES_MAX;
+            if before == 0 {
+                self.kept.extend_from_slice(bytes);
+            }
+            return if short { Ok(None) } else { Err(AnswerError::HeadTooLong) };
+        };
+        let (text, _) = read.split_at(from + end);
+        let head = Head::parse(text)?;
+        let rest = bytes.get(text.len() - before..).unwrap_or_default();
+        self.kept.clear();
+        let keep = self.body == Body::Keep;
+        if keep && head.length > KEPT_BYTES_MAX {
+            return Err(AnswerError::TooLong);
         }
-        let done = Self::new(self.body);
-        match std::mem::replace(self, done).state {
-            State::Body { answer, .. } => Ok(Some(answer)),
-            State::Head(_) => Ok(None),
+        self.missing = head.length.checked_sub(rest.len()).ok_or(AnswerError::Surplus)?;
+        let rest = if keep { rest } else { &[] };
+        if self.missing == 0 {
+            return Ok(Some(head.with(rest)));
         }
+        if keep {
+            self.kept.reserve_exact(head.length);
+            self.kept.extend_from_slice(rest);
+        }
+        self.head = Some(head);
+        Ok(None)
     }
 }
 
-/// An answer without its body yet, and how long that is.
-fn parse_head(bytes: &[u8]) -> Result<(Answer, usize), AnswerError> {
-    let text = str::from_utf8(bytes).map_err(|_| AnswerError::Head)?;
-    let mut lines = text.split("\r\n");
-    let first = lines.next().unwrap_or_default();
-    let (version, rest) = first.split_once(' ').ok_or(AnswerError::Head)?;
-    let status: u16 = rest.get(..3).and_then(|code| code.parse().ok()).ok_or(AnswerError::Head)?;
-    if !version.starts_with("HTTP/1.") || status < 200 {
-        return Err(AnswerError::Head);
-    }
-    let (mut length, mut reusable) = (None, version == "HTTP/1.1");
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        if name.eq_ignore_ascii_case("content-length") {
-            length = Some(value.trim().parse().map_err(|_| AnswerError::Head)?);
-        } else if name.eq_ignore_ascii_case("connection") {
-            reusable = !value.trim().eq_ignore_ascii_case("close");
+/// Where the first empty line ends. Most bytes are neither end of a line, and rule out four places
+/// at once.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    const EMPTY_LINE: &[u8] = b"\r\n\r\n";
+    let mut last = EMPTY_LINE.len() - 1;
+    loop {
+        let window = bytes.get(..=last)?;
+        if window.ends_with(EMPTY_LINE) {
+            return Some(window.len());
         }
+        let ends_line = window.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n'));
+        last += if ends_line { 1 } else { EMPTY_LINE.len() };
     }
-    // Neither has a body (RFC 9110, sections 15.3.5 and 15.4.5).
-    let length = if [204, 304].contains(&status) { Some(0) } else { length };
-    let length = length.ok_or(AnswerError::NoLength)?;
-    Ok((Answer { status, body: Vec::new(), body_bytes: length, reusable }, length))
+}
+
+/// What the head of an answer says.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: u16,
+    /// Of the body.
+    length: usize,
+    reusable: bool,
+}
+
+impl Head {
+    fn parse(bytes: &[u8]) -> Result<Self, AnswerError> {
+        let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let mut first = lines.next().unwrap_or_default().splitn(3, |byte| *byte == b' ');
+        let version = first.next().unwrap_or_default();
+        let status = first.next().filter(|code| code.len() == 3).and_then(number);
+        let status = status.and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 200);
+        let status = status.filter(|_| version.starts_with(b"HTTP/1."));
+        let status = status.ok_or(AnswerError::Head)?;
+        let (mut length, mut reusable) = (None, version == b"HTTP/1.1");
+        // Few lines matter, and all of these begin with the same letter.
+        for line in lines.filter(|line| line.first().is_some_and(|c| c.eq_ignore_ascii_case(&b'c')))
+        {
+            let Some(at) = line.iter().position(|byte| *byte == b':') else { continue };
+            let (name, value) = line.split_at(at);
+            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            if name.eq_ignore_ascii_case(b"content-length") {
+                length = Some(number(value).ok_or(AnswerError::Head)?);
+            } else if name.eq_ignore_ascii_case(b"connection") {
+                reusable = !value.eq_ignore_ascii_case(b"close");
+            }
+        }
+        // Neither has a body (RFC 9110, sections 15.3.5 and 15.4.5).
+        let length = if [204, 304].contains(&status) { Some(0) } else { length };
+        Ok(Self { status, length: length.ok_or(AnswerError::NoLength)?, reusable })
+    }
+
+    fn with(self, body: &[u8]) -> Answer<&[u8]> {
+        let Self { status, length, reusable } = self;
+        Answer { status, body, body_bytes: length, reusable }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -128,7 +182,8 @@ mod tests {
     const WHOLE: &str = "HTTP/1.1 200 OK\r\nServer: x\r\ncontent-LENGTH: 5\r\n\r\nhello";
 
     fn read(text: &str) -> Result<Option<Answer>, AnswerError> {
-        Reader::new(Body::Keep).handle_bytes(text.as_bytes())
+        let mut reader = Reader::new(Body::Keep);
+        reader.handle_bytes(text.as_bytes()).map(|answer| answer.map(|answer| answer.to_owned()))
     }
 
     #[test]
@@ -142,15 +197,50 @@ mod tests {
             let mut reader = Reader::new(Body::Keep);
             let (first, second) = WHOLE.as_bytes().split_at(at);
             assert_eq!(reader.handle_bytes(first), Ok(None), "cut at {at}");
-            assert_eq!(reader.handle_bytes(second), Ok(Some(whole.clone())), "cut at {at}");
+            let answer = reader.handle_bytes(second).expect("an answer").expect("whole");
+            assert_eq!(answer.to_owned(), whole, "cut at {at}");
         }
+        let mut reader = Reader::new(Body::Keep);
+        let (all, last) = WHOLE.as_bytes().split_at(WHOLE.len() - 1);
+        for byte in all {
+            assert_eq!(reader.handle_bytes(&[*byte]), Ok(None));
+        }
+        let answer = reader.handle_bytes(last).expect("an answer").expect("whole");
+        assert_eq!(answer.to_owned(), whole);
+    }
+
+    #[test]
+    fn what_comes_in_one_piece_is_not_copied() {
+        let mut reader = Reader::new(Body::Keep);
+        let answer = reader.handle_bytes(WHOLE.as_bytes()).expect("an answer").expect("whole");
+        assert!(WHOLE.as_bytes().as_ptr_range().contains(&answer.body.as_ptr()));
     }
 
     #[test]
     fn what_is_only_counted_is_not_kept() {
-        let answer = Reader::new(Body::Count).handle_bytes(WHOLE.as_bytes());
-        let answer = answer.expect("an answer").expect("whole");
+        for at in 1..WHOLE.len() {
+            let mut reader = Reader::new(Body::Count);
+            let (first, second) = WHOLE.as_bytes().split_at(at);
+            assert_eq!(reader.handle_bytes(first), Ok(None), "cut at {at}");
+            let answer = reader.handle_bytes(second).expect("an answer").expect("whole");
+            assert_eq!((answer.body.len(), answer.body_bytes), (0, 5), "cut at {at}");
+        }
+        let mut reader = Reader::new(Body::Count);
+        let answer = reader.handle_bytes(WHOLE.as_bytes()).expect("an answer").expect("whole");
         assert_eq!((answer.body.len(), answer.body_bytes), (0, 5));
+    }
+
+    /// All texts of up to nine letters, among them every way in which an end can be mistaken.
+    #[test]
+    fn a_head_ends_at_the_first_empty_line() {
+        for length in 0..=9 {
+            for nth in 0..3_usize.pow(length) {
+                let letter = |place| b"\r\n:"[nth / 3_usize.pow(place) % 3];
+                let text: Vec<u8> = (0..length).map(letter).collect();
+                let at = text.windows(4).position(|window| window == b"\r\n\r\n");
+                assert_eq!(end_of_head(&text), at.map(|at| at + 4), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,16 +1,19 @@
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::ops::Add;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 
+use super::answer::Answer;
 use super::http::{Body, Http};
 use super::player::{Conduct, Heard, Player, What, Wish};
 use super::playlist::Playlist;
 use super::tally::{Counts, Tally};
+use super::threads::Threads;
 use crate::base::{Clock, MonoTime};
 
 /// How often the crowd looks whether its own process keeps up.
@@ -45,102 +48,100 @@ pub trait Witness: Send + Sync + fmt::Debug {
 /// Players that watch until they are sent home. Dropping it sends them home at once.
 #[derive(Debug)]
 pub struct Crowd {
-    tally: Arc<Tally>,
+    threads: Threads,
+    /// One for each thread.
+    tallies: Vec<Arc<Tally>>,
     clock: Arc<dyn Clock>,
     tasks: JoinSet<()>,
-    stop: CancellationToken,
+    /// Players sent so far.
+    sent: usize,
 }
 
 impl Crowd {
     /// Nobody yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let tally = Arc::new(Tally::default());
+    pub fn new(clock: Arc<dyn Clock>) -> io::Result<Self> {
+        let threads = Threads::start()?;
+        let tallies: Vec<Arc<Tally>> = threads.handles().iter().map(|_| Arc::default()).collect();
         let mut tasks = JoinSet::new();
-        let stop = CancellationToken::new();
-        tasks.spawn(watch_oneself(Arc::clone(&tally), stop.clone()));
-        Self { tally, clock, tasks, stop }
+        for (thread, tally) in threads.handles().iter().zip(&tallies) {
+            tasks.spawn_on(watch_oneself(Arc::clone(tally)), thread);
+        }
+        Ok(Self { threads, tallies, clock, tasks, sent: 0 })
     }
 
     /// Sends the players of one plan on their way.
     pub fn send(&mut self, plan: &Plan, witness: Option<Arc<dyn Witness>>) {
         let apart = plan.arrival / u32::try_from(plan.viewers.max(1)).unwrap_or(u32::MAX);
-        let shelf = Arc::new(Shelf::default());
+        let threads = self.threads.handles().iter().zip(&self.tallies);
+        let seats: Vec<_> = threads.map(|(to, tally)| (to, tally, Arc::default())).collect();
+        let next = seats.iter().cycle().skip(self.sent % seats.len().max(1));
         let mut arrives = Instant::now();
-        for number in 0..plan.viewers {
+        for (number, (thread, tally, shelf)) in (0..plan.viewers).zip(next) {
             let viewer = Viewer {
                 number,
                 http: Http::new(plan.addr, Arc::clone(&plan.authority)),
                 plan: plan.clone(),
-                tally: Arc::clone(&self.tally),
+                tally: Arc::clone(tally),
                 clock: Arc::clone(&self.clock),
-                shelf: Arc::clone(&shelf),
+                shelf: Arc::clone(shelf),
                 witness: witness.clone(),
             };
-            let stop = self.stop.clone();
-            self.tasks.spawn(async move {
-                let come_and_stay = async {
-                    sleep_until(arrives).await;
-                    viewer.stay().await;
-                };
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => {}
-                    () = come_and_stay => {}
-                }
-            });
+            let come_and_stay = async move {
+                sleep_until(arrives).await;
+                viewer.stay().await;
+            };
+            self.tasks.spawn_on(come_and_stay, thread);
             arrives += apart;
         }
+        self.sent += plan.viewers;
     }
 
     /// What all have seen so far.
     pub fn counts(&self) -> Counts {
-        self.tally.counts()
+        self.tallies.iter().map(|tally| tally.counts()).reduce(Add::add).unwrap_or_default()
     }
 
     /// Sends everybody home.
     pub async fn finish(mut self) -> Counts {
-        self.stop.cancel();
+        self.tasks.abort_all();
         while let Some(ended) = self.tasks.join_next().await {
-            ended.expect("no player panics");
+            let panicked = ended.is_err_and(|error| error.is_panic());
+            assert!(!panicked, "no player panics");
         }
-        self.tally.counts()
+        self.counts()
     }
 }
 
 /// A process without time for its timers has none to measure with.
-async fn watch_oneself(tally: Arc<Tally>, stop: CancellationToken) {
+async fn watch_oneself(tally: Arc<Tally>) {
     loop {
         let due = Instant::now() + TICK;
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = sleep_until(due) => tally.tick(due.elapsed()),
-        }
+        sleep_until(due).await;
+        tally.tick(due.elapsed());
     }
 }
 
-/// The playlist that came last, for all players of a plan: thousands get the same bytes, and
-/// reading them again and again would cost more than the server's sending them.
+/// The playlist that came last, for all players of a plan on one thread: thousands get the same
+/// bytes, and reading them again and again would cost more than the server's sending them.
 #[derive(Debug, Default)]
 struct Shelf(Mutex<Option<Read>>);
 
 /// A playlist as text and as value.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Read {
-    text: Arc<[u8]>,
+    text: Box<[u8]>,
     playlist: Arc<Playlist>,
 }
 
 impl Shelf {
     /// `None`: these bytes are no playlist.
     fn parse(&self, bytes: &[u8]) -> Option<Arc<Playlist>> {
-        let last = self.0.lock().expect("nothing panics under this lock").clone();
-        if let Some(read) = last.filter(|read| *read.text == *bytes) {
-            return Some(read.playlist);
+        let mut last = self.0.lock().expect("nothing panics under this lock");
+        if let Some(read) = last.as_ref().filter(|read| *read.text == *bytes) {
+            return Some(Arc::clone(&read.playlist));
         }
         let playlist = Arc::new(Playlist::parse(std::str::from_utf8(bytes).ok()?)?);
-        let read = Read { text: Arc::from(bytes), playlist: Arc::clone(&playlist) };
-        *self.0.lock().expect("nothing panics under this lock") = Some(read);
+        *last = Some(Read { text: bytes.into(), playlist: Arc::clone(&playlist) });
         Some(playlist)
     }
 }
@@ -177,44 +178,66 @@ impl Viewer {
             match player.wish(now) {
                 Wish::Leave => return,
                 Wish::Pause(until) => sleep(until.since(now)).await,
-                Wish::Get { path, what } => self.get(&mut player, &path, what).await,
+                Wish::Get { path, what } => {
+                    self.http.ask(path);
+                    self.get(&mut player, what).await;
+                }
             }
         }
     }
 
-    async fn get(&mut self, player: &mut Player, path: &str, what: What) {
-        let body = match what {
-            What::Playlist { .. } => Body::Keep,
-            What::Media if self.witness.as_ref().is_some_and(|w| w.looks_at(self.number)) => {
-                Body::Keep
-            }
-            What::Media => Body::Count,
+    async fn get(&mut self, player: &mut Player, what: What) {
+        let looks = match what {
+            What::Playlist { .. } => true,
+            What::Media => self.witness.as_ref().is_some_and(|w| w.looks_at(self.number)),
         };
+        let body = if looks { Body::Keep } else { Body::Count };
         let asked = self.clock.now().mono;
-        let answer = self.http.get(path, body).await;
-        let now = self.clock.now();
-        let Ok(answer) = answer else { return player.handle_failure(now.mono, &self.tally) };
-        self.tally.answer(answer.body_bytes);
-        if answer.status != 200 {
-            return player.handle_failure(now.mono, &self.tally);
-        }
-        match what {
-            What::Playlist { held } => {
-                if !held {
-                    self.tally.playlist(now.mono.since(asked));
+        let read = |answer: &Answer<&[u8]>| {
+            self.tally.answer(answer.body_bytes);
+            let now = self.clock.now();
+            if answer.status != 200 {
+                return player.handle_failure(now.mono, &self.tally);
+            }
+            let took = now.mono.since(asked);
+            match what {
+                What::Playlist { held } => {
+                    if !held {
+                        self.tally.playlist(took);
+                    }
+                    match self.shelf.parse(answer.body) {
+                        Some(playlist) => player.handle_playlist(playlist, now, &self.tally),
+                        None => player.handle_failure(now.mono, &self.tally),
+                    }
                 }
-                match self.shelf.parse(&answer.body) {
-                    Some(playlist) => player.handle_playlist(playlist, now, &self.tally),
-                    None => player.handle_failure(now.mono, &self.tally),
+                What::Media => {
+                    self.tally.media(took);
+                    let heard = player.handle_media(now, &self.tally);
+                    if let Some((witness, heard)) = self.witness.as_ref().zip(heard) {
+                        witness.handle_media(self.number, &heard, answer.body, now.mono);
+                    }
                 }
             }
-            What::Media => {
-                self.tally.media(now.mono.since(asked));
-                let heard = player.handle_media(now, &self.tally);
-                if let Some((witness, heard)) = self.witness.as_ref().zip(heard) {
-                    witness.handle_media(self.number, &heard, &answer.body, now.mono);
-                }
-            }
+        };
+        if self.http.answer(body, read).await.is_err() {
+            player.handle_failure(self.clock.now().mono, &self.tally);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_playlist_is_read_once() {
+        let shelf = Shelf::default();
+        let parse = |text: &str| shelf.parse(text.as_bytes());
+        let first = parse("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:1\n").expect("a playlist");
+        let again = parse("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:1\n").expect("a playlist");
+        assert!(Arc::ptr_eq(&first, &again));
+        assert!(parse("#EXT").is_none());
+        let later = parse("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:2\n").expect("a playlist");
+        assert_eq!((first.first_msn, later.first_msn), (1, 2));
     }
 }

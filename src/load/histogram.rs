@@ -1,4 +1,4 @@
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -52,6 +52,16 @@ impl Spread {
             below >= rank
         })?;
         Some(Duration::from_micros(top_of(at)))
+    }
+}
+
+impl Add for Spread {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        let (long, short) =
+            if self.0.len() < other.0.len() { (other, self) } else { (self, other) };
+        let more = short.0.into_iter().chain(std::iter::repeat(0));
+        Self(long.0.into_iter().zip(more).map(|(one, other)| one + other).collect())
     }
 }
 

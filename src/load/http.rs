@@ -1,12 +1,15 @@
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::{Answer, Reader};
 
@@ -32,66 +35,135 @@ pub enum Body {
 pub struct Http {
     addr: SocketAddr,
     host: Arc<str>,
+    source: Option<IpAddr>,
     stream: Option<TcpStream>,
+    /// What is asked for.
+    request: Vec<u8>,
+    deadline: Deadline,
 }
 
 impl Http {
     /// For the server at `addr`, which calls itself `host`. Nothing is sent yet.
     pub fn new(addr: SocketAddr, host: Arc<str>) -> Self {
-        Self { addr, host, stream: None }
+        Self {
+            addr,
+            host,
+            source: None,
+            stream: None,
+            request: Vec::new(),
+            deadline: Deadline::default(),
+        }
+    }
+
+    /// The same from an address of this machine. One that many thousand connections leave is slow
+    /// to find a port for another.
+    pub fn from_source(self, source: IpAddr) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     /// Opens the connection without asking for anything.
     pub async fn connect(&mut self) -> io::Result<()> {
-        let stream = TcpStream::connect(self.addr).await?;
-        stream.set_nodelay(true)?;
-        self.stream = Some(stream);
+        self.stream = Some(open(self.addr, self.source).await?);
         Ok(())
     }
 
     /// Asks once; over a connection that the server closed meanwhile, once more.
     pub async fn get(&mut self, path: &str, body: Body) -> io::Result<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host);
+        self.ask(path);
+        self.answer(body, |answer| answer.to_owned()).await
+    }
+
+    /// Says what the next answer is to be; nothing is sent before [`Self::answer`].
+    pub(super) fn ask(&mut self, path: &str) {
+        self.request.clear();
+        for piece in ["GET ", path, " HTTP/1.1\r\nHost: ", &self.host, "\r\n\r\n"] {
+            self.request.extend_from_slice(piece.as_bytes());
+        }
+    }
+
+    /// Sends what was asked for; over a connection that the server closed meanwhile, once more.
+    /// `read` is shown the answer where it lies, as soon as its last byte is there.
+    pub(super) async fn answer<T>(
+        &mut self,
+        body: Body,
+        mut read: impl FnMut(&Answer<&[u8]>) -> T,
+    ) -> io::Result<T> {
         let reused = self.stream.is_some();
-        match timeout(ANSWER_TIME_MAX, self.ask(&request, body)).await? {
-            Err(error) if reused && has_closed(&error) => {
-                timeout(ANSWER_TIME_MAX, self.ask(&request, body)).await?
-            }
+        match self.exchange(body, &mut read).await {
+            Err(error) if reused && has_closed(&error) => self.exchange(body, &mut read).await,
             answered => answered,
         }
     }
 
-    async fn ask(&mut self, request: &str, body: Body) -> io::Result<Answer> {
-        if self.stream.is_none() {
-            self.connect().await?;
-        }
-        // Whatever goes wrong from here on, the connection is not used again.
-        let mut stream = self.stream.take().ok_or(ErrorKind::NotConnected)?;
-        stream.write_all(request.as_bytes()).await?;
-        let mut reader = Reader::new(body);
-        loop {
-            stream.readable().await?;
-            if let Some(answer) = read_ready(&stream, &mut reader)? {
-                self.stream = answer.reusable.then_some(stream);
-                return Ok(answer);
-            }
+    async fn exchange<T>(
+        &mut self,
+        body: Body,
+        read: &mut impl FnMut(&Answer<&[u8]>) -> T,
+    ) -> io::Result<T> {
+        // Whatever goes wrong, the connection is not used again.
+        let (addr, source, stream) = (self.addr, self.source, self.stream.take());
+        let exchange = async {
+            let mut stream = match stream {
+                Some(stream) => stream,
+                None => open(addr, source).await?,
+            };
+            stream.write_all(&self.request).await?;
+            let mut reader = Reader::new(body);
+            let answered = poll_fn(|cx| poll_answer(&mut stream, &mut reader, read, cx));
+            let (value, reusable) = answered.await?;
+            Ok((value, reusable.then_some(stream)))
+        };
+        let (value, stream) = self.deadline.limit(exchange).await?;
+        self.stream = stream;
+        Ok(value)
+    }
+}
+
+/// When an answer is too late: one timer for all requests of a connection. To move it on costs next
+/// to nothing, where one for each request would be brought to its place and taken away again.
+#[derive(Debug, Default)]
+struct Deadline(Option<Pin<Box<Sleep>>>);
+
+impl Deadline {
+    async fn limit<T>(&mut self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let by = Instant::now() + ANSWER_TIME_MAX;
+        let over = self.0.get_or_insert_with(|| Box::pin(sleep_until(by)));
+        over.as_mut().reset(by);
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = over => Err(ErrorKind::TimedOut.into()),
         }
     }
 }
 
-/// Reads until nothing more is there.
-fn read_ready(stream: &TcpStream, reader: &mut Reader) -> io::Result<Option<Answer>> {
+async fn open(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(addr).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// What `read` makes of the answer once it is whole, and whether another may follow.
+fn poll_answer<T>(
+    stream: &mut TcpStream,
+    reader: &mut Reader,
+    read: &mut impl FnMut(&Answer<&[u8]>) -> T,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(T, bool)>> {
     SCRATCH.with_borrow_mut(|scratch| {
         loop {
-            let read = match stream.try_read(scratch) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let bytes = scratch.get(..read).unwrap_or_default();
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+            }
             if let Some(answer) = reader.handle_bytes(bytes).map_err(io::Error::other)? {
-                return Ok(Some(answer));
+                return Poll::Ready(Ok((read(&answer), answer.reusable)));
             }
         }
     })
@@ -100,4 +172,77 @@ fn read_ready(stream: &TcpStream, reader: &mut Reader) -> io::Result<Option<Answ
 fn has_closed(error: &io::Error) -> bool {
     let kinds = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
     kinds.contains(&error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_answer_has_its_time() {
+        let mut deadline = Deadline::default();
+        for _ in 0..3 {
+            let slow = async {
+                sleep(ANSWER_TIME_MAX - Duration::from_secs(1)).await;
+                Ok(())
+            };
+            deadline.limit(slow).await.expect("it was in time");
+        }
+        let asked = Instant::now();
+        let never = deadline.limit(std::future::pending::<io::Result<()>>()).await;
+        assert_eq!(never.expect_err("it never came").kind(), ErrorKind::TimedOut);
+        assert_eq!(asked.elapsed().as_secs(), ANSWER_TIME_MAX.as_secs());
+    }
+
+    /// Answers so many requests on one connection, says in the body what was asked for, and closes.
+    async fn serve(listener: &TcpListener, requests: usize) {
+        let (mut stream, peer) = listener.accept().await.expect("a connection");
+        assert_eq!(peer.ip().to_string(), "127.0.0.9");
+        let mut asked = Vec::new();
+        for _ in 0..requests {
+            asked.clear();
+            while !asked.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut asked).await.expect("a request") > 0);
+            }
+            // More than one read takes, and the head in two pieces.
+            let body = [asked.as_slice(), &[b'.'; 2 * READ_BYTES]].concat();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            let (first, second) = head.split_at(20);
+            for piece in [first.as_bytes(), second.as_bytes(), &body] {
+                stream.write_all(piece).await.expect("taken");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_serves_for_many_requests_and_is_opened_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let source = IpAddr::from([127, 0, 0, 9]);
+        let mut http = Http::new(addr, "h".into()).from_source(source);
+        let served = async {
+            serve(&listener, 2).await;
+            serve(&listener, 1).await;
+        };
+        let asked = async {
+            for (path, body) in [("/1", Body::Keep), ("/2", Body::Count), ("/3", Body::Keep)] {
+                let answer = http.get(path, body).await.expect(path);
+                let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
+                assert_eq!(answer.body_bytes, request.len() + 2 * READ_BYTES);
+                match body {
+                    Body::Keep => assert!(answer.body.starts_with(request.as_bytes()), "{path}"),
+                    Body::Count => assert!(answer.body.is_empty()),
+                }
+            }
+        };
+        tokio::join!(served, asked);
+        // Nobody listens any more.
+        drop(listener);
+        http.get("/4", Body::Count).await.expect_err("there is no server");
+    }
 }

@@ -14,6 +14,7 @@ mod player;
 mod playlist;
 mod survey;
 mod tally;
+mod threads;
 
 pub use address::{Address, AddressError};
 pub use answer::{Answer, AnswerError};
@@ -25,6 +26,7 @@ pub use player::{Conduct, Heard, Player, What, Wish};
 pub use playlist::{Part, Piece, Playlist, resolve};
 pub use survey::{Survey, SurveyError, survey};
 pub use tally::{Counts, Tally};
+pub use threads::Threads;
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +27,10 @@ pub enum Conduct {
 }
 
 /// What a player wants next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish<'a> {
     Get {
-        path: String,
+        path: &'a str,
         what: What,
     },
     /// Nothing before this moment.
@@ -66,6 +67,8 @@ pub struct Player {
     entry: Arc<str>,
     /// Path of the media playlist, once known.
     media: Option<String>,
+    /// The address of a reload that waits, written anew for each.
+    reload: String,
     playlist: Option<Arc<Playlist>>,
     /// Listed and not fetched yet.
     queue: VecDeque<Heard>,
@@ -86,6 +89,7 @@ impl Player {
             authority,
             entry,
             media: None,
+            reload: String::new(),
             playlist: None,
             queue: VecDeque::new(),
             next: None,
@@ -97,9 +101,9 @@ impl Player {
     }
 
     /// What to do now.
-    pub fn wish(&mut self, now: MonoTime) -> Wish {
+    pub fn wish(&mut self, now: MonoTime) -> Wish<'_> {
         if let Some(heard) = self.queue.front() {
-            return Wish::Get { path: heard.path.clone(), what: What::Media };
+            return Wish::Get { path: &heard.path, what: What::Media };
         }
         if self.playlist.as_ref().is_some_and(|playlist| playlist.ended) {
             return Wish::Leave;
@@ -108,15 +112,16 @@ impl Player {
             return Wish::Pause(self.rest_until);
         }
         self.asked_at = now;
+        let awaited = self.awaited();
         let path = self.media.as_deref().unwrap_or(&self.entry);
-        let (path, held) = match self.awaited() {
-            Some((msn, part)) => {
-                let sign = if path.contains('?') { '&' } else { '?' };
-                (format!("{path}{sign}_HLS_msn={msn}&_HLS_part={part}"), true)
-            }
-            None => (path.to_owned(), false),
+        let Some((msn, part)) = awaited else {
+            return Wish::Get { path, what: What::Playlist { held: false } };
         };
-        Wish::Get { path, what: What::Playlist { held } }
+        let sign = if path.contains('?') { '&' } else { '?' };
+        self.reload.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(self.reload, "{path}{sign}_HLS_msn={msn}&_HLS_part={part}");
+        Wish::Get { path: &self.reload, what: What::Playlist { held: true } }
     }
 
     /// The segment and part that the next reload waits for, where it may.

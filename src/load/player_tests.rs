@@ -38,7 +38,7 @@ fn multivariant(uri: &str) -> Arc<Playlist> {
 /// What it asks for; the time of a pause, or `leaves`.
 fn wish(player: &mut Player, millis: u64) -> String {
     match player.wish(at(millis).mono) {
-        Wish::Get { path, .. } => path,
+        Wish::Get { path, .. } => path.to_owned(),
         Wish::Pause(until) => format!("until {}", until.since_start().as_millis()),
         Wish::Leave => "leaves".to_owned(),
     }

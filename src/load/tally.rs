@@ -1,4 +1,4 @@
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -37,6 +37,20 @@ macro_rules! counters {
             }
         }
 
+        /// What two crowds had seen.
+        impl Add for Counts {
+            type Output = Self;
+            fn add(self, other: Self) -> Self {
+                Self {
+                    $($name: self.$name + other.$name,)*
+                    playlists: self.playlists + other.playlists,
+                    media: self.media + other.media,
+                    listed: self.listed + other.listed,
+                    fetched: self.fetched + other.fetched,
+                }
+            }
+        }
+
         impl Sub for Counts {
             type Output = Self;
             fn sub(self, earlier: Self) -> Self {
@@ -71,7 +85,7 @@ counters! {
     late_ticks,
 }
 
-/// What a crowd sees, counted by all of it at once.
+/// What the players of one thread see, while others look.
 #[derive(Debug)]
 pub struct Tally {
     numbers: Numbers,
@@ -166,6 +180,18 @@ mod tests {
         let between = tally.counts() - before;
         assert_eq!((between.requests, between.bytes, between.failures), (1, 5, 1));
         assert_eq!(between.playlists.count(), 0);
+    }
+
+    #[test]
+    fn what_two_saw_is_added_up() {
+        let (one, other) = (Tally::default(), Tally::default());
+        one.answer(10);
+        one.playlist(Duration::from_micros(7));
+        other.answer(5);
+        other.playlist(Duration::from_micros(9));
+        let both = one.counts() + other.counts();
+        assert_eq!((both.requests, both.bytes, both.playlists.count()), (2, 15, 2));
+        assert_eq!(both.playlists.quantile(1_000), Some(Duration::from_micros(9)));
     }
 
     #[test]
