@@ -32,12 +32,12 @@ mod window;
 pub use edge::{Edge, Reach, Want};
 pub use lowlatency::{Closing, render, render_delta, without_parts};
 pub use multivariant::{Bandwidth, Variant, render_multivariant};
-pub use names::{MULTIVARIANT, MediaName, PlaylistForm, alias_prefix, playlist_path};
+pub use names::{Found, MULTIVARIANT, MediaName, PlaylistForm, alias_prefix, playlist_path};
 pub use playlist::Text;
 pub use segment::{Cut, InitSegment, Part, SegmentStart, Targets};
 pub use segmenter::Segmenter;
 pub use settings::Settings;
-pub use window::{Found, Window};
+pub use window::Window;
 
 use std::time::Duration;
 

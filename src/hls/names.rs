@@ -1,4 +1,7 @@
 use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::base::{BroadcastId, ChannelId, MediaSeq};
 
@@ -72,6 +75,21 @@ impl fmt::Display for MediaName {
             Self::Part(number) => write!(f, "p{number}.m4s"),
         }
     }
+}
+
+/// What stands behind the name of a segment or part.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The bytes, in the order in which they go out.
+    Media(Arc<[Bytes]>),
+    /// A part of missing media; there never were bytes.
+    Gap,
+    /// Comes next.
+    Next,
+    /// Was there and has left.
+    Gone,
+    /// Never was, or is too far ahead.
+    Unknown,
 }
 
 /// Where the media playlist lies, seen from a multivariant playlist whose addresses start with

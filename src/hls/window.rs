@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::edge::Edge;
 use super::flow::{Flow, bits_per_second};
 use super::lowlatency::SegmentText;
+use super::names::Found;
 use super::segment::{Cut, InitSegment, Part, SegmentStart, Targets};
 use crate::base::{MediaSeq, MediaTime, MonoTime};
 use crate::media::fmp4::EMPTY_SEGMENT;
@@ -80,21 +81,6 @@ pub(super) struct Listed<'a> {
     pub(super) init: u32,
     pub(super) discontinuity: bool,
     pub(super) text: &'a SegmentText,
-}
-
-/// What stands behind the name of a segment or part.
-#[derive(Clone, Debug)]
-pub enum Found {
-    /// The bytes, in the order in which they go out.
-    Media(Arc<[Bytes]>),
-    /// A part of missing media; there never were bytes.
-    Gap,
-    /// Comes next.
-    Next,
-    /// Was there and has left.
-    Gone,
-    /// Never was, or is too far ahead.
-    Unknown,
 }
 
 impl Window {
