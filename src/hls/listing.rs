@@ -163,6 +163,12 @@ impl Listing {
         }
     }
 
+    /// Lists missing media up to at most `until`, and no more of it than a target duration.
+    pub(super) fn extend_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
+        let Some(targets) = self.targets else { return };
+        self.fill_gap(until.min(self.position + MediaTime::from(targets.segment)), out);
+    }
+
     /// Lists missing media, in whole parts, up to at most `until` (H37). Only between runs.
     pub(super) fn fill_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
         let (Some(targets), History::Broken) = (self.targets, self.history) else { return };

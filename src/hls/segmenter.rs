@@ -129,11 +129,13 @@ impl Segmenter {
     }
 
     /// The encoder is away: closes what is open and lists missing media, in whole parts, up to
-    /// at most `until`. The next frame starts behind a discontinuity. Before the first part it
-    /// does nothing.
+    /// at most `until`, and no more than a target duration of it. So where much is missing already,
+    /// it comes with several versions, and the part that was hinted before stays listed long enough
+    /// for whoever waited for it (4.4.5.3; H83). The next frame starts behind a discontinuity.
+    /// Before the first part it does nothing.
     pub fn fill_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
         self.interrupt(None, out);
-        self.listing.fill_gap(until.min(TIME_MAX), out);
+        self.listing.extend_gap(until.min(TIME_MAX), out);
     }
 
     /// The broadcast ended: closes what is open.

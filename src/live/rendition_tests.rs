@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::time::{Duration, timeout};
 
-use super::super::stage_tests::{Stage, text};
+use super::super::stage_tests::{Stage, judge_all, text};
 use super::super::{Wait, WaitRefusal};
 use super::*;
 use crate::base::{MediaSeq, PartIndex};
@@ -195,6 +195,33 @@ async fn a_hint_that_fails_is_answered() {
     let Media::Unknown = never.await.unwrap() else { panic!("the broadcast has ended") };
     let after = MediaName::Part(stage.metrics.parts.get() + 1);
     assert!(matches!(rendition.media(&after), Media::Unknown));
+}
+
+// H37, H83: an encoder is silent for ten seconds before it counts as lost. What is missing by then
+// comes with several versions, so the hinted part is listed for a while, and soon all is there.
+#[tokio::test(start_paused = true)]
+async fn a_hinted_part_is_listed_however_much_is_missing_behind_it() {
+    let stage = Stage::new();
+    let mut encoder = stage.encoder("studio", Admission::Start).await;
+    encoder.run(3_000).await;
+    let rendition = stage.rendition("studio");
+    let number = stage.metrics.parts.get() + 1;
+    let Media::Hinted(hinted) = rendition.media(&MediaName::Part(number)) else {
+        panic!("the next part is hinted");
+    };
+    let judged = stage.tasks.spawn(judge_all(rendition.clone()));
+    let missing = stage.metrics.gap_parts.get();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    drop(encoder);
+    let Media::Ready(_) = hinted.arrive().await else { panic!("the rest of the segment") };
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let missing = (stage.metrics.gap_parts.get() - missing) * 234;
+    assert!((11_500..12_500).contains(&missing), "{missing} ms are missing");
+    stage.registry.find(rendition.channel()).unwrap().end(EndReason::KeyRevoked);
+    let versions = judged.await.expect("every version is clean");
+    let name = format!("\"p{number}.m4s\"");
+    let listing = versions.iter().filter(|version| text(version).contains(&name)).count();
+    assert!(3 <= listing, "{listing} of {} versions list it", versions.len());
 }
 
 // H91, H102: names of other kinds.

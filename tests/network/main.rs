@@ -21,9 +21,6 @@ use stage::{IDLE_MAX, RESUME_WINDOW, Seen, serve};
 
 /// While no encoder is heard nothing new comes in time, and a request held for it is given up.
 const NO_NEWS: &[&str] = &["H25", "H26", "H106"];
-/// After ten silent seconds so much missing media is listed at once that the part hinted before
-/// it has left the list of parts by then; its segment is there.
-const LONG_AWAY: &[&str] = &["H25", "H26", "H83", "H106"];
 /// More than an encoder sends while it is cut off: nothing sends again what was lost, so it hears
 /// that its connection is gone only by what it sends afterwards.
 const SEGMENTS_UNDER_WAY_MAX: usize = 4_096;
@@ -124,7 +121,7 @@ fn a_publisher_cut_off_for_a_while_resumes() {
         let mut network = Network::new(seed);
         let (begin, away) = (network.draw(4_000..=8_000), network.draw(13_000..=22_000));
         network.add("encoder", async |seen| keep_publishing(&seen, after(55 * SECOND)).await);
-        network.add("judge", async |seen| judge(&seen, 45 * SECOND, LONG_AWAY).await);
+        network.add("judge", async |seen| judge(&seen, 45 * SECOND, NO_NEWS).await);
         network.add("fate", async move |seen| {
             let stage = seen.on_air().await;
             let before = stage.broadcast_id();
@@ -148,7 +145,7 @@ fn a_publisher_cut_off_for_long_begins_anew() {
         let begin = network.draw(4_000..=8_000);
         let away = 12 * SECOND + RESUME_WINDOW + network.draw(0..=5_000);
         network.add("encoder", async |seen| keep_publishing(&seen, after(60 * SECOND)).await);
-        network.add("judge", async |seen| judge(&seen, 50 * SECOND, LONG_AWAY).await);
+        network.add("judge", async |seen| judge(&seen, 50 * SECOND, NO_NEWS).await);
         network.add("fate", async move |seen| {
             let stage = seen.on_air().await;
             let before = stage.broadcast_id();

@@ -99,7 +99,9 @@ impl Judge {
             self.stage.fail(format!("{what}\nbefore:\n{before}\nnow:\n{text}"));
         }
         let listing = Listing::parse(text);
-        if let Err(what) = self.judge_media(&listing, now) {
+        let follows = last.as_ref().is_some_and(|last| last.version + 1 == next.version);
+        let judged = if follows { self.judge_hint(&listing) } else { Ok(()) };
+        if let Err(what) = judged.and_then(|()| self.judge_media(&listing, now)) {
             self.stage.fail(format!("{what}\n{text}"));
         }
         self.count(&next, &listing);
@@ -112,6 +114,23 @@ impl Judge {
             let waited = now - self.last_media_at;
             self.stage.fail(format!("X6 liveness: no part of channel {channel} for {waited} ms"));
         }
+    }
+
+    /// H83: while the encoder is away, a part that came to those who waited for the hint is listed
+    /// by the next version, however much missing media comes behind it.
+    fn judge_hint(&self, listing: &Listing<'_>) -> Result<(), String> {
+        if self.rendition.state() != RenditionState::Away {
+            return Ok(());
+        }
+        let hinted = self.next_part;
+        let is = |number| self.rendition.media(&MediaName::Part(number));
+        let parts = listing.segments.iter().flat_map(|segment| &segment.parts);
+        let first = parts.map(|part| part.number).find(|number| hinted <= *number);
+        let left_out = first.is_some_and(|first| hinted < first);
+        if left_out && matches!((is(hinted), is(hinted + 1)), (Media::Ready(_), Media::Gap)) {
+            return Err(format!("H83: part {hinted} was hinted, came, and was never listed"));
+        }
+        Ok(())
     }
 
     fn judge_media(&mut self, listing: &Listing<'_>, now: u64) -> Result<(), String> {
