@@ -252,6 +252,8 @@ struct Laws {
     /// End of what is listed of this run.
     position: Option<MediaTime>,
     dated_until: Option<i64>,
+    /// The latest date at which a segment ended.
+    latest: i64,
     /// Promised decode time by track.
     promised: [Option<u64>; 2],
     /// A part shorter than it may be, unless it is the last of its segment or before a gap.
@@ -298,8 +300,12 @@ impl Laws {
         let contiguous = self.position.is_none_or(|position| position == start.start);
         ensure(contiguous || start.discontinuity, "unmarked break (H36)")?;
         let date = start.program_date_time.unix_millis();
-        let earlier = self.dated_until.is_some_and(|until| date < until - 1);
-        ensure(!earlier, "dates never go back (H45)")?;
+        let least = match (self.dated_until, start.discontinuity) {
+            (Some(_), true) => self.latest - 998,
+            (Some(until), false) => until,
+            (None, _) => date,
+        };
+        ensure(least - 1 <= date, "dates go back by less than a second, at a break (H45)")?;
         if start.discontinuity {
             self.promised = [None, None];
         }
@@ -389,6 +395,7 @@ impl Laws {
         )?;
         self.position = Some(open.start + duration);
         self.dated_until = self.dated_until.map(|date| date + duration.as_micros() / 1_000);
+        self.latest = self.latest.max(self.dated_until.unwrap_or(i64::MIN));
         Ok(())
     }
 }

@@ -11,6 +11,10 @@ const GAP_SEGMENTS_WITH_PARTS: i64 = 8;
 /// A gap of more segments than this is listed as this many; the timeline then jumps.
 const GAP_SEGMENTS_MAX: usize = 4_096;
 
+/// What begins behind a break may be dated so much inside what went before: less than a second
+/// (draft-pantos-hls-rfc8216bis 6.2.1; H45), rounding included.
+const OVERLAP_MAX: MediaTime = MediaTime::from_millis(950);
+
 /// The order of everything that is listed: numbers, times and breaks. Whatever the segmenter
 /// decides goes out through here, so the promises between cuts are kept in one place.
 #[derive(Debug)]
@@ -25,9 +29,11 @@ pub(super) struct Listing {
     init_in_force: u32,
     /// End of all that is listed.
     position: MediaTime,
-    /// How much later than its media time the present run is dated, so that dates never go back
+    /// How much later than its media time the present run is dated, so that dates do not go back
     /// (H45). Almost always zero.
     dated_later: MediaTime,
+    /// The latest date so far at which a run ended, as media time.
+    dated_until: MediaTime,
     open: Option<Open>,
     history: History,
     /// What is listed together with the first part.
@@ -59,6 +65,7 @@ impl Listing {
             init_in_force: 0,
             position: MediaTime::ZERO,
             dated_later: MediaTime::ZERO,
+            dated_until: MediaTime::ZERO,
             open: None,
             history: History::Nothing,
             lead: Vec::new(),
@@ -101,7 +108,8 @@ impl Listing {
             self.close(out);
         }
         if self.history != History::Nothing {
-            self.dated_later = (self.position + self.dated_later - start).max(MediaTime::ZERO);
+            self.dated_until = self.dated_until.max(self.position + self.dated_later);
+            self.dated_later = (self.dated_until - OVERLAP_MAX - start).max(MediaTime::ZERO);
         }
         self.position = start;
         self.announce(format, out);

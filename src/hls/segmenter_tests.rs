@@ -129,10 +129,30 @@ fn sound_that_comes_before_its_picture_does_not_cut_the_last_one() {
 
 #[test]
 fn a_picture_between_two_breaks_is_shown() {
-    // What was promised reaches to 240: the second run is dated 35 ms late already.
-    let script = format!("{} run I@205 p@245 run I@255 {}", gop25(0, 6), words("p", [295]));
+    // What is shown reaches to 1,440: the second run is dated 285 ms late already.
+    let script = format!("{} run I@205 p@245 run I@255 {}", gop25(0, 36), words("p", [295]));
     let line = text(&cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, &script)));
     assert!(line.contains("| 205..246 v2! |"), "{line}");
+}
+
+#[test]
+fn what_two_encoders_show_has_one_date() {
+    // H45, D16: what begins behind a break has its true date, up to a second inside what went
+    // before (the last picture is cut short for it), and the breaks that follow give back the rest.
+    let dates = |script: &str| -> Vec<i64> {
+        let cuts = cuts(&Settings::default(), &Limits::default(), &parse(VIDEO, script));
+        laws(&cuts).expect("lawful");
+        let starts = cuts.iter().filter_map(|cut| {
+            let Cut::Open(start) = cut else { return None };
+            start.discontinuity.then_some(start.program_date_time)
+        });
+        let zero = crate::hls::frame_script::ZERO.unix_millis();
+        starts.map(|date| date.unix_millis() - zero).collect()
+    };
+    let again = |from: i64, to: i64| format!("run {} ", gop25(from, to));
+    assert_eq!(dates(&(gop25(0, 36) + &again(16, 40))), [640]);
+    let far = gop25(0, 100) + &again(25, 50) + &again(50, 75) + &again(76, 90);
+    assert_eq!(dates(&far), [3_011, 3_022, 3_040]);
 }
 
 #[test]

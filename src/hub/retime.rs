@@ -3,16 +3,19 @@ use std::time::Duration;
 use crate::base::{MediaTime, MonoTime};
 use crate::media::Frame;
 
-/// A new run begins so much after the newest frame, at the least.
-const STEP_MIN: MediaTime = MediaTime::from_millis(1);
+/// A new run begins no more than this before the end of what was there: while one encoder takes over
+/// from another both show the same moments, and what begins behind a break may be dated less than a
+/// second inside what went before (draft-pantos-hls-rfc8216bis 6.2.1; H45). The rest of a second is
+/// for the length that was promised to the last frame.
+const OVERLAP_MAX: MediaTime = MediaTime::from_millis(800);
 /// A new run less than this behind the calendar waited for the verdict on a jump; it was no stall.
 const STALL_MIN: Duration = Duration::from_millis(1_500);
 
 /// The one timeline of a broadcast. Each publisher brings its own zero; the first frame of a later
 /// one (a resume, a takeover), and of a new run after a time jump, is placed at the time that has
 /// passed since the broadcast began. So media time keeps pace with the calendar, and
-/// PROGRAM-DATE-TIME needs one anchor for ever. No length is kept free for the last frame before:
-/// that would put the calendar off by a part of a frame with every takeover.
+/// PROGRAM-DATE-TIME needs one anchor for ever. Where frames are ahead of that, because the encoder
+/// before held its first ones back, every new run gives back what it may; so nothing adds up.
 #[derive(Debug, Default)]
 pub(super) struct Retime {
     zero: Option<MonoTime>,
@@ -42,7 +45,7 @@ impl Retime {
         let offset = match self.offset {
             Some(offset) if frame.run == self.run || behind(offset) < STALL_MIN => offset,
             Some(_) | None => {
-                let start = self.newest.map_or(elapsed, |newest| elapsed.max(newest + STEP_MIN));
+                let start = self.newest.map_or(elapsed, |newest| elapsed.max(newest - OVERLAP_MAX));
                 *self.offset.insert(start - frame.dts)
             }
         };
@@ -115,13 +118,31 @@ mod tests {
     }
 
     #[test]
-    fn a_takeover_never_goes_back_behind_what_was_written() {
+    fn a_takeover_goes_back_by_less_than_a_second() {
         let mut timeline = Retime::default();
         timeline.begin_publication();
         place(&mut timeline, 0, 1_000);
         place(&mut timeline, 3_000, 1_001);
+        for (run, start) in [(1, 2_200), (2, 2_200), (3, 2_200)] {
+            timeline.begin_publication();
+            assert_eq!(place(&mut timeline, 0, 1_002), (start, run), "one after the other");
+        }
         timeline.begin_publication();
-        assert_eq!(place(&mut timeline, 0, 1_002), (3_001, 1));
+        assert_eq!(place(&mut timeline, 0, 6_000), (5_000, 4), "all is given back");
+    }
+
+    /// D16: every 9.9 seconds another encoder brings three seconds that were held back, and goes on
+    /// for 400 ms when the next one is there. What both show does not add up.
+    #[test]
+    fn what_overlaps_does_not_add_up() {
+        let mut timeline = Retime::default();
+        for takeover in 0..360 {
+            timeline.begin_publication();
+            let now = takeover * 9_900;
+            let (start, _) = place(&mut timeline, 0, now);
+            assert_eq!(start, i64::try_from(now).expect("short"));
+            place(&mut timeline, 9_900 + 400, now + 9_900 + 400 - 3_000);
+        }
     }
 
     // D16: takeovers between two frames leave media time with the calendar.

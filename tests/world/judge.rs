@@ -21,11 +21,17 @@ const PART_WAIT_MAX: u64 = 1_200;
 /// A segment begins with the track that is ahead; after jumps its date may be later than its media,
 /// so that it does not go back.
 const DATE_MICROS: i64 = 500_000;
+/// Media is dated no later than it is there, but for what an encoder brings with its first frame
+/// while it is not clear which tracks it has, and for what overlapped when it took over.
+const AHEAD_MICROS: i64 = 4_500_000;
 /// Two frames of the slowest camera: a list of whole frames, and one of what they really took.
 const FRAMES_MICROS: i64 = 140_000;
 /// One and a half frames of the slowest camera, in the finest ticks: the last frame of a part that
 /// is almost as long as it may be is promised half a frame more.
 const LAST_FRAME_TICKS_MAX: u64 = 9_000;
+/// What begins behind a break may go back by so much, in the finest ticks: two encoders show the
+/// same moments.
+const OVERLAP_TICKS_MAX: u64 = 90_000;
 const TICKS: [(u32, i64); 2] = [(1, 90_000), (2, 48_000)];
 
 pub(crate) struct Judge {
@@ -220,7 +226,7 @@ impl Judge {
                 let fits = if joined {
                     run.begin == expected
                 } else {
-                    expected <= run.begin + LAST_FRAME_TICKS_MAX
+                    expected <= run.begin + OVERLAP_TICKS_MAX + LAST_FRAME_TICKS_MAX
                 };
                 if !fits {
                     let (track, begin) = (run.track, run.begin);
@@ -261,6 +267,7 @@ impl Judge {
 
     fn close_segment(&mut self, segment: &Segment<'_>, now: u64) -> Result<(), String> {
         let msn = segment.msn;
+        self.judge_date(segment, now)?;
         self.open.retain(|open, _| msn <= *open);
         let Some(parts) = self.open.remove(&msn) else { return Ok(()) };
         if segment.gap {
@@ -275,6 +282,22 @@ impl Judge {
         if self.stage.is_well(self.channel, now) && segment.parts.len() == parts.len() {
             let runs: Vec<&Run> = parts.iter().flat_map(|(_, runs)| runs).collect();
             return self.judge_times(segment, &runs);
+        }
+        Ok(())
+    }
+
+    /// D16: dates keep pace with the calendar, over any number of breaks.
+    fn judge_date(&self, segment: &Segment<'_>, now: u64) -> Result<(), String> {
+        if !self.stage.is_prompt(self.channel) {
+            return Ok(());
+        }
+        let started = self.rendition.started_at();
+        let begun = i64::try_from(started.mono.since_start().as_micros()).unwrap_or(0);
+        let passed = i64::try_from(now).unwrap_or(0) * 1_000 - begun;
+        let ends = segment.date_micros.unwrap_or(0) + segment.micros;
+        let ahead = ends - started.wall.unix_millis() * 1_000 - passed;
+        if AHEAD_MICROS < ahead {
+            return Err(format!("D16: segment {} ends {ahead} us ahead of time", segment.msn));
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use plan::Plan;
+use plan::{Act, Camera, Plan};
 use stage::{Failure, Tally};
 use world::play;
 
@@ -176,6 +176,24 @@ fn a_seed_is_one_world() {
         assert_eq!(first.failure, None);
         assert_eq!((first.trace, first.tally), (second.trace, second.tally));
     }
+}
+
+/// D16: an encoder without sound is replaced again and again, while the one before goes on for a
+/// moment. Each holds its first pictures back until it is sure that no sound comes, and what both
+/// show adds up to nothing.
+#[test]
+fn takeovers_that_overlap_gain_no_time() {
+    let mut plan = Plan { calendar: Vec::new(), ..Plan::draw(2, 1_200_000) };
+    plan.channels.truncate(1);
+    plan.viewers.clear();
+    let channel = &mut plan.channels[0];
+    channel.camera =
+        Camera { video: true, audio: false, metadata: false, ..channel.camera.clone() };
+    let times = (10_000..plan.millis).step_by(9_900);
+    channel.events = times.map(|at| (at, Act::TakeOver { overlap: 400 })).collect();
+    let outcome = play(plan);
+    assert_eq!(outcome.failure, None);
+    assert!(outcome.tally["publish: goes on"] > 100, "{:?}", outcome.tally);
 }
 
 /// X3, X4, X6, X7: encoders and viewers of every habit in twenty worlds of an hour, judged after

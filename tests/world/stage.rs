@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::gate::Turns;
-use super::plan::Plan;
+use super::plan::{Act, Plan};
 
 /// 2026-11-21T08:00:00Z
 const START: WallTime = WallTime::from_unix_millis(1_795_248_000_000);
@@ -233,6 +233,14 @@ impl Stage {
     pub(crate) fn has_short_gops(&self, channel: usize) -> bool {
         let camera = self.plan.channels.get(channel).map(|channel| &channel.camera);
         camera.is_some_and(|camera| camera.gop * 1_000_000 <= camera.rate_millis * 1_500)
+    }
+
+    /// Whether what a channel's encoder makes is always on its way at once: what was held back and
+    /// comes with the first frame, or before its time, looks as if it were of that moment.
+    pub(crate) fn is_prompt(&self, channel: usize) -> bool {
+        let events = self.plan.channels.get(channel).map(|channel| &channel.events);
+        let held = |act: &Act| matches!(act, Act::Stall { .. } | Act::Flood);
+        events.is_some_and(|events| !events.iter().any(|(_, act)| held(act)))
     }
 
     /// The encoder of a channel is not there.
