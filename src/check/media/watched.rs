@@ -7,7 +7,7 @@ use super::super::playlist::{Playlist, Segment};
 use super::super::text::wall_micros;
 use super::clip::{Clip, Stream};
 use super::init::{Init, Kind};
-use super::lengths::Lengths;
+use super::lengths::Pictures;
 
 /// Segments remembered to compare with other renditions.
 const REMEMBERED: usize = 32;
@@ -63,8 +63,7 @@ pub struct Watched {
     /// Number, start and date of the newest segments.
     pub(super) starts: Vec<(u64, i64, Option<i64>)>,
     pub(super) rates: Rates,
-    /// Of all pictures.
-    frame_lengths: Lengths,
+    pictures: Pictures,
     stretch: Stretch,
 }
 
@@ -286,8 +285,8 @@ impl Watched {
         if leading.kind == Kind::Video {
             self.rates.frames = self.rates.frames.saturating_add(leading.frames);
             self.rates.shown = self.rates.shown.saturating_add(leading.length());
-            self.frame_lengths.join(&leading.lengths);
-            self.rates.shortest = self.frame_lengths.shortest();
+            self.pictures.take(&leading.lengths);
+            self.rates.shortest = self.pictures.shortest();
         }
         self.starts.push((listed.msn, start, listed.date));
         if self.starts.len() > REMEMBERED {
