@@ -96,7 +96,7 @@ fn next_look(rendition: &Rendition) -> Duration {
 }
 
 /// H22 and H23: what is no longer listed is kept for as long as it is promised.
-async fn look_again(rendition: &Rendition, now: Duration) -> bool {
+pub(super) async fn look_again(rendition: &Rendition, now: Duration) -> bool {
     let due = {
         let mut promises = rendition.promises.lock().unwrap_or_else(PoisonError::into_inner);
         promises.take_due(now)

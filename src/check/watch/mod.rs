@@ -289,17 +289,31 @@ async fn keep_step(renditions: Vec<Arc<Rendition>>) {
             () = stop.cancelled() => return,
             () = sleep(target * STEP_TARGETS) => {}
         }
-        let versions: Vec<_> = tokio::select! {
+        let goes_on = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            versions = all_now(&renditions) => versions,
+            goes_on = compare(&first.desk, &renditions) => goes_on,
         };
-        if versions.iter().any(|(_, _, view)| view.ended) {
+        if !goes_on {
             return;
         }
-        judge_together(&first.desk, &versions);
-        in_step(&first.desk, &versions);
     }
+}
+
+/// Compares them as they are now. Answers whether none has ended.
+async fn compare(desk: &Desk, renditions: &[Arc<Rendition>]) -> bool {
+    let (_, lost_before) = desk.own_delay.now();
+    let versions = all_now(renditions).await;
+    let (_, lost) = desk.own_delay.now();
+    if versions.iter().any(|(_, _, view)| view.ended) {
+        return false;
+    }
+    // Where this program stood still in between, they are not of the same time.
+    if lost.saturating_sub(lost_before) <= SLACK {
+        judge_together(desk, &versions);
+        in_step(desk, &versions);
+    }
+    true
 }
 
 /// The playlists of all renditions, asked for at the same time.

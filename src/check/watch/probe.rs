@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::answers::{AT_ONCE, Kind, Setting, cross_origin, judge_refusal};
 use super::client::{Answer, Ask};
 use super::desk::{ANSWER_TIME_MAX, Desk};
+use super::pace::SLACK;
 use super::rendition::{Rendition, Version, held};
 use super::scale::Scale;
 use super::view::{Piece, PieceKind, Spot, View};
@@ -337,7 +338,9 @@ impl Prober {
     }
 
     /// H83 and H106: the hinted part is held, comes whole, and is the one listed next.
-    async fn hint(&self) {
+    pub(super) async fn hint(&self) {
+        let lost = || self.rendition.desk.own_delay.now().1;
+        let lost_before = lost();
         let Some(view) = self.fresh().await.filter(|view| !view.ended) else { return };
         let (Some(hint), Some(target)) = (view.hint.clone(), view.part_target) else { return };
         let Some(answer) = self.send(Desk::media_ask(&hint)).await else { return };
@@ -346,6 +349,8 @@ impl Prober {
         let next = if view.can_block { next } else { String::new() };
         let Some(listed) = self.ask(&next).await.filter(Answer::is_good) else { return };
         let now = self.read(&listed);
+        // By the time this program went on, the part may have come and gone.
+        let together = lost().saturating_sub(lost_before) <= SLACK;
         // What turned out to be missing may answer 404 (6.2.1).
         let is_listed = now.pieces.iter().any(|piece| piece.place == hint && !piece.gap);
         let came = answer.is_good();
@@ -355,10 +360,12 @@ impl Prober {
                 let flowed = answer.times.flowed();
                 let max = HINTED_FLOW_MAX.max(target / 2);
                 scale.weigh("H106", flowed <= max, || format!("its bytes took {flowed:?}"));
-                scale.weigh("H83", is_listed || now.ended, || {
-                    "the hinted part came and is not listed".to_owned()
-                });
-            } else {
+                if together {
+                    scale.weigh("H83", is_listed || now.ended, || {
+                        "the hinted part came and is not listed".to_owned()
+                    });
+                }
+            } else if together {
                 scale.weigh("H106", !is_listed, || {
                     format!(
                         "the hinted part is answered with {}, and is listed next",

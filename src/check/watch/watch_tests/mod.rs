@@ -13,8 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
 use super::dial::Dial;
+use super::media::look_again;
+use super::probe::Prober;
+use super::rendition::Rendition;
 use super::view::View;
-use super::{Address, Progress, Seen, Settings, WatchError, in_step, watch_over};
+use super::{Address, Progress, Seen, Settings, WatchError, compare, in_step, watch_over};
 use crate::check::{Method, Outcome, RULES};
 use crate::testing::clock::RuntimeClock;
 use stage::{Fault, Stage, WALL};
@@ -253,6 +256,102 @@ async fn a_watch_that_stands_still_blames_nobody() {
     assert!(matches!(looked, Some(Outcome::Held { looked: 20.. })), "{looked:?}");
 }
 
+fn desk(dial: Dial) -> Arc<Desk> {
+    let clock = Arc::new(RuntimeClock::starting_at(WALL));
+    let (progress, _) = watch::channel(Progress::default());
+    Arc::new(Desk::new(dial, clock, progress, CancellationToken::new()))
+}
+
+fn rendition(desk: &Arc<Desk>, address: &str) -> Arc<Rendition> {
+    Arc::new(Rendition::new(Arc::clone(desk), Address::parse(address).unwrap()))
+}
+
+/// A stage that is right in everything. Connecting to some other host takes a tenth of a second.
+fn with_a_slow_host() -> Dial {
+    let near = Stage::dial(Fault::Nothing);
+    Arc::new(move |address| {
+        let (is_slow, dialling) = (address.as_str().contains("//slow."), near(address));
+        Box::pin(async move {
+            sleep(Duration::from_millis(if is_slow { 100 } else { 0 })).await;
+            dialling.await
+        })
+    })
+}
+
+/// Looks at something, and after some milliseconds this program stands still for some.
+async fn standing_still<T>(
+    desk: &Desk,
+    (after, still): (u64, u64),
+    looking: impl Future<Output = T>,
+) -> T {
+    let standing = async {
+        sleep(Duration::from_millis(after)).await;
+        advance(Duration::from_millis(still)).await;
+    };
+    tokio::select! {
+        () = desk.own_delay.run() => unreachable!("it looks for ever"),
+        (seen, ()) = async { tokio::join!(looking, standing) } => seen,
+    }
+}
+
+/// What came of a rule: whether it was looked at, and whether it is broken.
+fn came_of(desk: &Desk, id: &str) -> (bool, bool) {
+    let ledger = desk.ledger();
+    let outcome = ledger.outcomes().find(|(rule, _)| rule.id == id).map(|(_, outcome)| outcome);
+    let broken = matches!(outcome, Some(Outcome::Broken { .. }));
+    (broken || matches!(outcome, Some(Outcome::Held { .. })), broken)
+}
+
+/// H83: who stands still after a hinted part has come may find it gone from the list.
+#[tokio::test(start_paused = true)]
+async fn who_stands_still_looks_for_no_hinted_part() {
+    for still in [0, 20_000] {
+        let desk = desk(Stage::dial(Fault::Nothing));
+        let prober = Prober::new(rendition(&desk, "https://stage.example/high/live.m3u8"));
+        // The part comes after 500 ms, and the playlist is asked for 100 ms later.
+        standing_still(&desk, (550, still), prober.hint()).await;
+        assert_eq!(came_of(&desk, "H83"), (still == 0, false), "{still} ms");
+        assert_eq!(came_of(&desk, "H106"), (true, false), "{still} ms");
+    }
+}
+
+/// H86: who stands still between two playlists does not compare them.
+#[tokio::test(start_paused = true)]
+async fn who_stands_still_compares_no_renditions() {
+    for still in [0, 5_000] {
+        let desk = desk(with_a_slow_host());
+        let addresses =
+            ["https://stage.example/high/live.m3u8", "https://slow.example/low/live.m3u8"];
+        let renditions = addresses.map(|address| rendition(&desk, address));
+        let compared = standing_still(&desk, (50, still), compare(&desk, &renditions)).await;
+        assert!(compared, "none has ended");
+        assert_eq!(came_of(&desk, "H86"), (still == 0, false), "{still} ms");
+    }
+}
+
+/// H22, H23: what is looked at again, and answered when its promise is over because this program
+/// stood still, may be gone.
+#[tokio::test(start_paused = true)]
+async fn who_stands_still_misses_nothing_that_was_promised() {
+    let empty = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:5\n";
+    let listing = format!("{empty}#EXT-X-PART:DURATION=1,URI=\"p\"\n#EXTINF:2,\ns.m4s\n");
+    for (rule, at, still) in
+        [("H22", 3_800, 0), ("H22", 3_800, 3_000), ("H23", 6_800, 0), ("H23", 6_800, 3_000)]
+    {
+        let desk = desk(with_a_slow_host());
+        let rendition = rendition(&desk, "https://slow.example/high/live.m3u8");
+        for (second, text) in [empty, &listing, empty].into_iter().enumerate() {
+            let view = View::of(&rendition.address, text);
+            let asked = Duration::from_secs(second.try_into().unwrap());
+            rendition.promises.lock().unwrap().see(&view, asked);
+        }
+        sleep(Duration::from_millis(at)).await;
+        let looking = async { while look_again(&rendition, desk.now()).await {} };
+        standing_still(&desk, (50, still), looking).await;
+        assert_eq!(came_of(&desk, rule), (still == 0, still == 0), "{rule}, {still} ms");
+    }
+}
+
 /// An init segment that did not come is asked for again, and looked at when it comes.
 #[tokio::test(start_paused = true)]
 async fn an_init_segment_is_asked_for_until_it_comes() {
@@ -277,10 +376,7 @@ async fn renditions_keep_step_by_their_dates() {
         (address, text, view)
     };
     for (second, holds) in [(0, true), (2, false), (5, false)] {
-        let clock = Arc::new(RuntimeClock::starting_at(WALL));
-        let (progress, _) = watch::channel(Progress::default());
-        let dial = Stage::dial(Fault::Nothing);
-        let desk = Desk::new(dial, clock, progress, CancellationToken::new());
+        let desk = desk(Stage::dial(Fault::Nothing));
         in_step(&desk, &[version("a", 7, 0), version("b", 900, second)]);
         assert_eq!(desk.ledger().findings().next().is_none(), holds, "{second}");
     }
