@@ -19,8 +19,8 @@ use turmoil::{Builder, Sim};
 use people::{ask_for_later, judge, keep_publishing, publish};
 use stage::{IDLE_MAX, RESUME_WINDOW, Seen, serve};
 
-/// While no encoder is heard nothing new comes in time, and a request held for it is given up.
-const NO_NEWS: &[&str] = &["H25", "H26", "H106"];
+/// While no encoder is heard nothing new comes in time.
+const NO_NEWS: &[&str] = &["H25", "H26"];
 /// More than an encoder sends while it is cut off: nothing sends again what was lost, so it hears
 /// that its connection is gone only by what it sends afterwards.
 const SEGMENTS_UNDER_WAY_MAX: usize = 4_096;

@@ -351,6 +351,9 @@ impl Prober {
         let now = self.read(&listed);
         // By the time this program went on, the part may have come and gone.
         let together = lost().saturating_sub(lost_before) <= SLACK;
+        // A wait that was too long says nothing of what comes (6.2.5.2).
+        let given_up = answer.status == StatusCode::SERVICE_UNAVAILABLE
+            && self.setting().target * 3 <= answer.times.held() + SLACK;
         // What turned out to be missing may answer 404 (6.2.1).
         let is_listed = now.pieces.iter().any(|piece| piece.place == hint && !piece.gap);
         let came = answer.is_good();
@@ -365,7 +368,7 @@ impl Prober {
                         "the hinted part came and is not listed".to_owned()
                     });
                 }
-            } else if together {
+            } else if together && !given_up {
                 scale.weigh("H106", !is_listed, || {
                     format!(
                         "the hinted part is answered with {}, and is listed next",

@@ -315,6 +315,18 @@ async fn who_stands_still_looks_for_no_hinted_part() {
     }
 }
 
+/// H106: a hinted part that was given up with 503 after three targets may come all the same.
+#[tokio::test(start_paused = true)]
+async fn a_hinted_part_that_was_given_up_may_come() {
+    let desk = desk(Stage::dial(Fault::Stalls));
+    let prober = Prober::new(rendition(&desk, "https://stage.example/high/live.m3u8"));
+    sleep(Duration::from_millis(20_300)).await;
+    let begun = Instant::now();
+    standing_still(&desk, (0, 0), prober.hint()).await;
+    assert!(Duration::from_secs(8) < begun.elapsed(), "it came after the encoder was away");
+    assert_eq!(came_of(&desk, "H106"), (false, false));
+}
+
 /// H86: who stands still between two playlists does not compare them.
 #[tokio::test(start_paused = true)]
 async fn who_stands_still_compares_no_renditions() {

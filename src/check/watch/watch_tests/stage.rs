@@ -421,7 +421,7 @@ impl Stage {
             // The hinted part is held.
             let trickles = self.is(Fault::HintTrickles);
             if !trickles && !self.wait_for("high", number).await {
-                return plain(StatusCode::NOT_FOUND, "max-age=1");
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "max-age=1");
             }
             let slow = if trickles { PART } else { Duration::ZERO };
             return good(Flow::slowly(body.into(), slow), "video/mp4", "max-age=12");
