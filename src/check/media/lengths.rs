@@ -103,6 +103,7 @@ mod tests {
         many.join(&Lengths::of([3_003; 200].into_iter(), 90_000));
         assert_eq!(many.reached_by(ONE_IN), Some(33_366), "9 of 241");
     }
+
     /// H61: seconds of a higher rate within an hour make it the greatest; a short picture in every
     /// segment, or a few pictures before a break, do not.
     #[test]

@@ -345,15 +345,19 @@ impl Prober {
         let (Some(hint), Some(target)) = (view.hint.clone(), view.part_target) else { return };
         let Some(answer) = self.send(Desk::media_ask(&hint)).await else { return };
         let edge = view.edge;
+        // The playlist has gone on for more than a segment meanwhile.
+        let last = self.rendition.version();
+        let forgotten = last.is_some_and(|last| edge.msn + 1 < last.view.edge.msn);
         let next = format!("_HLS_msn={}&_HLS_part={}", edge.msn, edge.parts);
         let next = if view.can_block { next } else { String::new() };
         let Some(listed) = self.ask(&next).await.filter(Answer::is_good) else { return };
         let now = self.read(&listed);
         // By the time this program went on, the part may have come and gone.
         let together = lost().saturating_sub(lost_before) <= SLACK;
-        // A wait that was too long says nothing of what comes (6.2.5.2).
+        // A wait that was too long says nothing of what comes (6.2.5.2), unless it had come.
         let given_up = answer.status == StatusCode::SERVICE_UNAVAILABLE
-            && self.setting().target * 3 <= answer.times.held() + SLACK;
+            && self.setting().target * 3 <= answer.times.held() + SLACK
+            && !forgotten;
         // What turned out to be missing may answer 404 (6.2.1).
         let is_listed = now.pieces.iter().any(|piece| piece.place == hint && !piece.gap);
         let came = answer.is_good();
@@ -369,11 +373,8 @@ impl Prober {
                     });
                 }
             } else if together && !given_up {
-                scale.weigh("H106", !is_listed, || {
-                    format!(
-                        "the hinted part is answered with {}, and is listed next",
-                        answer.status
-                    )
+                scale.weigh("H106", !is_listed && !forgotten, || {
+                    format!("the hinted part is listed, and answered with {}", answer.status)
                 });
             }
         });

@@ -52,6 +52,7 @@ const BAD: &[(&str, Fault, &[&str])] = &[
     ("H104", Fault::ValidatorCutsWait, &[]),
     ("H105", Fault::FirstHeld, &["H97", "H99"]),
     ("H106", Fault::HintTrickles, &[]),
+    ("H106", Fault::HintForgotten, &[]),
     ("H107", Fault::UnknownTaken, &[]),
     ("H108", Fault::ListedSlow, &["H106"]),
     ("H109", Fault::NotPacked, &[]),
@@ -289,6 +290,7 @@ async fn standing_still<T>(
         advance(Duration::from_millis(still)).await;
     };
     tokio::select! {
+        biased;
         () = desk.own_delay.run() => unreachable!("it looks for ever"),
         (seen, ()) = async { tokio::join!(looking, standing) } => seen,
     }

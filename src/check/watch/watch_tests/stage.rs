@@ -76,6 +76,7 @@ pub(super) enum Fault {
     ValidatorCutsWait,
     FirstHeld,
     HintTrickles,
+    HintForgotten,
     UnknownTaken,
     ListedSlow,
     NotPacked,
@@ -419,6 +420,10 @@ impl Stage {
         };
         if name.starts_with(['p', 'h']) && number == edge.next {
             // The hinted part is held.
+            if self.is(Fault::HintForgotten) {
+                sleep(whole * 3).await;
+                return plain(StatusCode::SERVICE_UNAVAILABLE, "max-age=1");
+            }
             let trickles = self.is(Fault::HintTrickles);
             if !trickles && !self.wait_for("high", number).await {
                 return plain(StatusCode::SERVICE_UNAVAILABLE, "max-age=1");
