@@ -195,7 +195,7 @@ impl Answers {
         for answered in asking {
             let answered = answered.await?;
             self.failed += answered.failed;
-            self.body_bytes = answered.body_bytes;
+            self.body_bytes = self.body_bytes.max(answered.body_bytes);
             times.extend(answered.times);
             body = body.or(answered.body);
             back.push(answered.connections);

@@ -60,6 +60,11 @@ impl Reader {
         Self { body, kept: Vec::new(), head: None, missing: 0 }
     }
 
+    /// Whether any of the answer has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.head.is_some() || !self.kept.is_empty()
+    }
+
     /// Takes what arrived; the answer once it is whole.
     pub(super) fn handle_bytes<'a>(
         &'a mut self,

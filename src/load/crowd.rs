@@ -136,12 +136,12 @@ struct Read {
 impl Shelf {
     /// `None`: these bytes are no playlist.
     fn parse(&self, bytes: &[u8]) -> Option<Arc<Playlist>> {
-        let mut last = self.0.lock().expect("nothing panics under this lock");
-        if let Some(read) = last.as_ref().filter(|read| *read.text == *bytes) {
+        let last = || self.0.lock().expect("nothing panics under this lock");
+        if let Some(read) = last().as_ref().filter(|read| *read.text == *bytes) {
             return Some(Arc::clone(&read.playlist));
         }
         let playlist = Arc::new(Playlist::parse(std::str::from_utf8(bytes).ok()?)?);
-        *last = Some(Read { text: bytes.into(), playlist: Arc::clone(&playlist) });
+        *last() = Some(Read { text: bytes.into(), playlist: Arc::clone(&playlist) });
         Some(playlist)
     }
 }

@@ -1,7 +1,10 @@
 use std::net::SocketAddr;
+use std::num::NonZero;
+use std::thread;
 
-/// Descriptors a process needs beside those of its crowd.
+/// Descriptors a process needs beside those of its crowd, and how many each of its threads.
 const SPARE_DESCRIPTORS: usize = 50;
+const THREAD_DESCRIPTORS: usize = 4;
 
 /// Why a load does not even begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,8 +33,10 @@ pub fn check_place(addrs: &[SocketAddr], owned: bool) -> Result<(), GroundError>
 /// Whether this process may open `wanted` connections, where the system tells.
 pub fn check_descriptors(wanted: usize) -> Result<(), GroundError> {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let spare = SPARE_DESCRIPTORS + threads * THREAD_DESCRIPTORS;
     match descriptors_in(&limits) {
-        Some(allowed) if wanted + SPARE_DESCRIPTORS > allowed => {
+        Some(allowed) if wanted + spare > allowed => {
             Err(GroundError::Descriptors { wanted, allowed })
         }
         Some(_) | None => Ok(()),

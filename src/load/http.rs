@@ -109,8 +109,10 @@ impl Http {
             };
             stream.write_all(&self.request).await?;
             let mut reader = Reader::new(body);
-            let answered = poll_fn(|cx| poll_answer(&mut stream, &mut reader, read, cx));
-            let (value, reusable) = answered.await?;
+            let answered = poll_fn(|cx| poll_answer(&mut stream, &mut reader, read, cx)).await;
+            // What breaks off in an answer was not closed before the request.
+            let broken = |error| if reader.has_begun() { io::Error::other(error) } else { error };
+            let (value, reusable) = answered.map_err(broken)?;
             Ok((value, reusable.then_some(stream)))
         };
         let (value, stream) = self.deadline.limit(exchange).await?;
@@ -244,5 +246,36 @@ mod tests {
         // Nobody listens any more.
         drop(listener);
         http.get("/4", Body::Count).await.expect_err("there is no server");
+    }
+
+    /// An answer that breaks off is a failure of the server, not a reason to ask again.
+    #[tokio::test]
+    async fn what_breaks_off_is_not_asked_for_again() {
+        let whole = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+        for cut in [0, 1, whole.len() - 4, whole.len() - 1] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let mut http = Http::new(listener.local_addr().expect("an address"), "h".into());
+            let served = async {
+                for answers in [[whole, whole.split_at(cut).0].as_slice(), &[whole]] {
+                    let (mut stream, _) = listener.accept().await.expect("a connection");
+                    for answer in answers {
+                        let mut asked = Vec::new();
+                        while !asked.ends_with(b"\r\n\r\n") {
+                            assert!(stream.read_buf(&mut asked).await.expect("a request") > 0);
+                        }
+                        stream.write_all(answer.as_bytes()).await.expect("taken");
+                    }
+                }
+            };
+            let asked = async {
+                http.get("/", Body::Keep).await.expect("the first");
+                let second = http.get("/", Body::Keep).await;
+                assert_eq!(second.is_ok(), cut == 0, "{cut}: {second:?}");
+                if cut > 0 {
+                    http.get("/", Body::Keep).await.expect("over a new connection");
+                }
+            };
+            tokio::join!(served, asked);
+        }
     }
 }

@@ -17,6 +17,8 @@ impl Threads {
     /// One for each core.
     pub fn start() -> io::Result<Self> {
         let end = CancellationToken::new();
+        // Ends those that have begun where another cannot.
+        let guard = end.clone().drop_guard();
         let mut handles = Vec::new();
         for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
             let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -25,7 +27,7 @@ impl Threads {
             let run = move || runtime.block_on(end.cancelled());
             thread::Builder::new().name("crowd".to_owned()).spawn(run)?;
         }
-        Ok(Self { handles, _end: end.drop_guard() })
+        Ok(Self { handles, _end: guard })
     }
 
     /// Where to spawn.
