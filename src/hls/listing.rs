@@ -171,10 +171,12 @@ impl Listing {
         }
     }
 
-    /// Lists missing media up to at most `until`, and no more of it than a target duration.
+    /// Lists missing media up to at most `until`, and no more of it than a target duration, or two
+    /// parts where that is longer: whoever asks once in a part catches up.
     pub(super) fn extend_gap(&mut self, until: MediaTime, out: &mut Vec<Cut>) {
         let Some(targets) = self.targets else { return };
-        self.fill_gap(until.min(self.position + MediaTime::from(targets.segment)), out);
+        let step = MediaTime::from(targets.segment.max(targets.part * 2));
+        self.fill_gap(until.min(self.position + step), out);
     }
 
     /// Lists missing media, in whole parts, up to at most `until` (H37). Only between runs.
