@@ -84,7 +84,7 @@ where
         low_water,
         appetite: Appetite::default(),
         outbox,
-        inbox: Inbox::new(input),
+        inbox: Inbox::new(&input),
         wire: Wire::new(&context.limits),
         session,
         publishing: None,
@@ -211,6 +211,9 @@ where
         self.set_timer();
         let publishing = self.publishing.is_some();
         let paused = self.is_paused();
+        if paused {
+            self.inbox.give_back();
+        }
         let bytes_max = if publishing { READ_BYTES } else { READ_BYTES_SMALL };
         tokio::select! {
             biased;
@@ -298,6 +301,7 @@ where
         match event {
             Event::PublishAsked(asked) => {
                 // Nothing is read while the answer is found, so nothing piles up either.
+                self.inbox.give_back();
                 // It is boxed: it passes once, and is larger than all the rest.
                 let publishing = Box::pin(admit(asked, self.peer, now, self.context)).await?;
                 tracing::info!(
@@ -425,6 +429,7 @@ where
     /// closing with unread bytes would make the kernel throw the text away.
     async fn close(&mut self, cause: Cause) -> Ended {
         self.low_water.set(1);
+        self.inbox.give_back();
         let now = self.context.clock.now().mono;
         let left = matches!(cause, Cause::Left | Cause::Broken(_) | Cause::PublishTimeout);
         let cause = if left && self.finished { Cause::Finished } else { cause };

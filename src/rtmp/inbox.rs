@@ -24,8 +24,9 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(bytes: BytesMut) -> Self {
-        Self { bytes, is_lent: false }
+    /// `bytes` came before.
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into(), is_lent: false }
     }
 
     /// To be used from the front.
@@ -56,9 +57,9 @@ impl Inbox {
         .await
     }
 
-    /// Moves what is left out of the buffer of a thread. It goes to the thread that runs this,
-    /// which may be another one.
-    fn give_back(&mut self) {
+    /// Moves what is left out of the buffer of a thread, for whoever does something else first. It
+    /// goes to the thread that runs this, which may be another one.
+    pub(super) fn give_back(&mut self) {
         if std::mem::take(&mut self.is_lent) {
             let left = BytesMut::from(self.bytes.as_ref());
             SPARE.set(std::mem::replace(&mut self.bytes, left));
@@ -89,13 +90,15 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_stays_in_front() {
         let (mut peer, mut stream) = duplex(100);
-        let mut inbox = Inbox::new(BytesMut::from("ab".as_bytes()));
+        let mut inbox = Inbox::new(b"ab");
         peer.write_all(b"cdefgh").await.unwrap();
         assert_eq!(inbox.read(&mut stream, 4).await.unwrap(), 4);
         assert_eq!(inbox.bytes(), "abcdef");
         inbox.bytes().advance(5);
         assert_eq!(inbox.read(&mut stream, 4).await.unwrap(), 2);
         assert_eq!(inbox.bytes(), "fgh");
+        inbox.give_back();
+        assert_eq!((inbox.bytes.as_ref(), inbox.bytes.capacity()), (b"fgh".as_slice(), 3));
         drop(peer);
         assert_eq!(inbox.read(&mut stream, 4).await.unwrap(), 0);
         assert_eq!(inbox.bytes(), "fgh", "the end takes nothing away");
@@ -104,8 +107,7 @@ mod tests {
     #[tokio::test]
     async fn connections_of_a_thread_share_one_buffer_and_no_bytes() {
         const MOST: usize = 10_000;
-        let mut conns: Vec<_> =
-            (0..3).map(|_| (duplex(100), Inbox::new(BytesMut::new()))).collect();
+        let mut conns: Vec<_> = (0..3).map(|_| (duplex(100), Inbox::new(&[]))).collect();
         for round in 0..20_u8 {
             for (number, ((peer, stream), inbox)) in (0_u8..).zip(&mut conns) {
                 tokio::select! {
