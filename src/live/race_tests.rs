@@ -133,4 +133,12 @@ fn an_end_without_a_part_holds_nobody() {
         assert_eq!(eager.join().unwrap(), 0);
         assert!(players.into_iter().all(|player| player.join().unwrap().is_empty()));
     });
+    race(ORDERS, || {
+        let (_, rendition) = rendition();
+        let first = Want { msn: MediaSeq(1), part: None };
+        let Wait::Later(coming) = rendition.wait_for(first) else { panic!("nothing is there") };
+        let player = thread::spawn(move || block_on(coming.arrive()));
+        rendition.end(EndReason::Lost, now(), None);
+        assert!(player.join().unwrap().is_none());
+    });
 }
