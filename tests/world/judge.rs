@@ -29,9 +29,6 @@ const FRAMES_MICROS: i64 = 140_000;
 /// One and a half frames of the slowest camera, in the finest ticks: the last frame of a part that
 /// is almost as long as it may be is promised half a frame more.
 const LAST_FRAME_TICKS_MAX: u64 = 9_000;
-/// What begins behind a break may go back by so much, in the finest ticks: two encoders show the
-/// same moments.
-const OVERLAP_TICKS_MAX: u64 = 90_000;
 const TICKS: [(u32, i64); 2] = [(1, 90_000), (2, 48_000)];
 
 pub(crate) struct Judge {
@@ -226,7 +223,9 @@ impl Judge {
                 let fits = if joined {
                     run.begin == expected
                 } else {
-                    expected <= run.begin + OVERLAP_TICKS_MAX + LAST_FRAME_TICKS_MAX
+                    // Two encoders show the same moments, for less than a second.
+                    let second = if run.track == 1 { 90_000 } else { 48_000 };
+                    expected <= run.begin + second + LAST_FRAME_TICKS_MAX
                 };
                 if !fits {
                     let (track, begin) = (run.track, run.begin);
