@@ -8,7 +8,8 @@ pub struct Settings {
     pub segment_target: Duration,
     /// No part is planned longer than this; it is shortened to whole frames.
     pub part_target: Duration,
-    /// How much media a playlist holds, up to 4 h.
+    /// How much media a playlist holds, up to 4 h, as near to it as whole segments come: never
+    /// less than six of them and three targets.
     pub window: Duration,
 }
 

@@ -84,7 +84,8 @@ pub(super) struct Listed<'a> {
 }
 
 impl Window {
-    /// `span`: how much media the playlist lists. `bytes_max`: what all kept segments may hold.
+    /// `span`: how much media the playlist lists, as near to it as whole segments come.
+    /// `bytes_max`: what all kept segments may hold.
     pub fn new(span: Duration, bytes_max: usize) -> Self {
         Self {
             span,
@@ -144,7 +145,7 @@ impl Window {
         self.ended = true;
     }
 
-    /// Lists no more than `span` from now on (never more than the window was made for), and
+    /// Lists about `span`, as [`Self::new`] has it, from now on (never more than the window was made for), and
     /// never less than the floor of every playlist. While it is limited, what leaves the playlist
     /// is freed at once: the memory is needed.
     pub fn limit_span(&mut self, span: Duration, now: MonoTime) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::base::{MediaTime, MonoTime};
 use crate::media::Frame;
 
-/// A new run begins no more than this before the end of what was there: while one encoder takes over
+/// A new run begins no more than this before the newest frame: while one encoder takes over
 /// from another both show the same moments, and what begins behind a break may be dated less than a
 /// second inside what went before (draft-pantos-hls-rfc8216bis 6.2.1; H45). The rest of a second is
 /// for the length that was promised to the last frame.
