@@ -181,10 +181,13 @@ impl Cutter {
                 let least = newest + self.sliver_ticks();
                 Some(until.max(least).min(newest + self.frame_ticks()))
             }
-            // Late sound may lie wholly in earlier parts, and a part has a length; but no picture is
-            // shown meanwhile, and a segment is as long as its pictures (H14).
-            None => (!self.audio.is_empty())
-                .then(|| self.companion_until().max(self.part_start + self.sliver_ticks())),
+            // Sound alone: it may lie wholly in earlier parts, and outlast the pictures. A segment is
+            // as long as its pictures (H14), to a frame, and a part has a length.
+            None => (!self.audio.is_empty()).then(|| {
+                let start = self.part_start;
+                let sound = self.companion_until().min(start + self.frame_ticks());
+                sound.max(start + self.sliver_ticks())
+            }),
         };
         if let Some(end) = end {
             self.close_part(end.min(self.latest()), listing, out);

@@ -128,6 +128,22 @@ fn sound_that_comes_before_its_picture_does_not_cut_the_last_one() {
 }
 
 #[test]
+fn sound_that_outlasts_the_last_picture_makes_no_segment_longer() {
+    // H14: the last picture filled its part, and five frames of sound more than it end the broadcast:
+    // all are there, and the segment is a frame longer than its pictures at the most.
+    let mut frames: Vec<_> = (0..51).map(|n| (n * 21, format!("a@{}", n * 21))).collect();
+    frames.extend(
+        (0..24).map(|n| (n * 40, format!("{}@{}", if n == 0 { "I" } else { "p" }, n * 40))),
+    );
+    frames.sort();
+    let script: Vec<_> = frames.into_iter().map(|(_, word)| word).collect();
+    let cuts = cuts(&Settings::default(), &Limits::default(), &parse(BOTH, &script.join(" ")));
+    laws(&cuts).expect("lawful");
+    let line = text(&cuts);
+    assert!(line.ends_with("| 720..960 v6a11 | 960..1000 a7 | close 1000"), "{line}");
+}
+
+#[test]
 fn a_picture_between_two_breaks_is_shown() {
     // What is shown reaches to 1,440: the second run is dated 285 ms late already.
     let script = format!("{} run I@205 p@245 run I@255 {}", gop25(0, 36), words("p", [295]));
@@ -220,7 +236,7 @@ fn sound_without_pictures_is_kept_at_the_end() {
     check(
         BOTH,
         &script,
-        "targets 2s 240ms | init 1 | open 100 | 0..240 v6! | 240..284 a3 | close 284",
+        "targets 2s 240ms | init 1 | open 100 | 0..240 v6! | 240..280 a3 | close 280",
     );
 }
 
