@@ -347,7 +347,7 @@ impl Prober {
         let edge = view.edge;
         // The playlist has gone on for more than a segment meanwhile.
         let last = self.rendition.version();
-        let forgotten = last.is_some_and(|last| edge.msn + 1 < last.view.edge.msn);
+        let went_on = last.is_some_and(|last| edge.msn + 1 < last.view.edge.msn);
         let next = format!("_HLS_msn={}&_HLS_part={}", edge.msn, edge.parts);
         let next = if view.can_block { next } else { String::new() };
         let Some(listed) = self.ask(&next).await.filter(Answer::is_good) else { return };
@@ -356,8 +356,7 @@ impl Prober {
         let together = lost().saturating_sub(lost_before) <= SLACK;
         // A wait that was too long says nothing of what comes (6.2.5.2), unless it had come.
         let given_up = answer.status == StatusCode::SERVICE_UNAVAILABLE
-            && self.setting().target * 3 <= answer.times.held() + SLACK
-            && !forgotten;
+            && self.setting().target * 3 <= answer.times.held() + SLACK;
         // What turned out to be missing may answer 404 (6.2.1).
         let is_listed = now.pieces.iter().any(|piece| piece.place == hint && !piece.gap);
         let came = answer.is_good();
@@ -372,9 +371,9 @@ impl Prober {
                         "the hinted part came and is not listed".to_owned()
                     });
                 }
-            } else if together && !given_up {
-                scale.weigh("H106", !is_listed && !forgotten, || {
-                    format!("the hinted part is listed, and answered with {}", answer.status)
+            } else if together && (went_on || !given_up) {
+                scale.weigh("H106", !is_listed && !given_up, || {
+                    format!("the hinted part came, and is answered with {}", answer.status)
                 });
             }
         });
