@@ -129,7 +129,7 @@ impl Segmenter {
     }
 
     /// The encoder is away: closes what is open and lists missing media, in whole parts, up to
-    /// at most `until`, and no more than a target duration of it. So where much is missing already,
+    /// at most `until`, and about a target duration of it at once. So where much is missing already,
     /// it comes with several versions, and the part that was hinted before stays listed long enough
     /// for whoever waited for it (4.4.5.3; H83). The next frame starts behind a discontinuity.
     /// Before the first part it does nothing.

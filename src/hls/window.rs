@@ -145,9 +145,9 @@ impl Window {
         self.ended = true;
     }
 
-    /// Lists about `span`, as [`Self::new`] has it, from now on (never more than the window was made for), and
-    /// never less than the floor of every playlist. While it is limited, what leaves the playlist
-    /// is freed at once: the memory is needed.
+    /// Lists about `span`, as [`Self::new`] has it, from now on: never more than the window was
+    /// made for, and never less than the floor of every playlist. While it is limited, what leaves
+    /// the playlist is freed at once: the memory is needed.
     pub fn limit_span(&mut self, span: Duration, now: MonoTime) {
         self.span_now = span.min(self.span);
         self.trim(now);
